@@ -1,0 +1,147 @@
+"""The graph: typed values, layers and block calls in static single assignment form.
+
+A block instance is a node whose operation is a `Call` of that block's own graph, made
+for its params and input types; equal instances call the same `Graph` object. Branches,
+groups, loops and `choose` are gone: their layers stand in the enclosing graph, with the
+author's words kept in their paths (`stage1.unit0.basic_1`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from compiler.ops.base import Operator
+from compiler.source import Span
+from compiler.types import TensorType
+
+During = Literal["always", "training", "evaluation"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Value:
+    """One tensor; made once, by a node or as a graph's input.
+
+    Attributes:
+        name: unique in its graph: an input's name, a node's path, or `path.output`.
+        type: axes, sizes and element kind.
+    """
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a layer was written, and how the compiler got there.
+
+    Attributes:
+        span: the layer's operator key.
+        fields: the places of its fields' values.
+        frames: the block uses around it, outermost first: (what, where it is used).
+    """
+
+    span: Span | None
+    fields: Mapping[str, Span] = field(default_factory=dict)
+    frames: tuple[tuple[str, Span], ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call:
+    """Run a block's graph on the node's inputs."""
+
+    block: str
+    graph: Graph
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Each:
+    """Run a graph on every step of an axis apart."""
+
+    axis: str
+    graph: Graph
+
+
+Operation = Operator | Call | Each
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """A layer, or a call of a block.
+
+    Attributes:
+        path: the author's words for it, dotted, unique in its graph.
+        operation: what it does.
+        inputs: the tensors it takes.
+        outputs: the tensors it makes, by output name; the first flows on.
+        weights: where its parameters live in the graph's module: its path, or the key
+            that the author shares between layers.
+        during: the phases in which it exists.
+        freeze: its parameters and statistics stay as they are.
+        init: initialisers that replace the operator's own, by role.
+        remat: compute it again in the backward pass instead of keeping its activations.
+        was: the path its weights had in older files.
+        ties: for each tied field, the path and the name of the parameter it borrows.
+        origin: where it was written.
+    """
+
+    path: str
+    operation: Operation
+    inputs: tuple[Value, ...]
+    outputs: Mapping[str, Value]
+    weights: str
+    during: During = "always"
+    freeze: bool = False
+    init: Mapping[str, Any] = field(default_factory=dict)
+    remat: bool = False
+    was: str = ""
+    ties: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    origin: Origin = Origin(None)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Graph:
+    """Nodes in the order they run.
+
+    Attributes:
+        name: the block's or the model's name.
+        inputs: the tensors that arrive.
+        nodes: the layers; each reads only values made before it.
+        outputs: the results by name; the first is the one that flows on. An output made by
+            nodes of one phase only is absent in the other.
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, Value]
+
+
+def subgraph(node: Node) -> Graph | None:
+    """The graph that a node runs, where it is a call."""
+    return node.operation.graph if isinstance(node.operation, Call | Each) else None
+
+
+def walk(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Node]]:
+    """Every node under a graph with its full path, calls before what they call."""
+    for node in graph.nodes:
+        path = f"{prefix}.{node.path}" if prefix else node.path
+        yield path, node
+        if (inner := subgraph(node)) is not None:
+            yield from walk(inner, path)
+
+
+def graphs(graph: Graph) -> list[Graph]:
+    """The distinct graphs that a graph calls, callees first, itself last."""
+    found: dict[int, Graph] = {}
+
+    def visit(g: Graph) -> None:
+        for node in g.nodes:
+            if (inner := subgraph(node)) is not None and id(inner) not in found:
+                visit(inner)
+        found[id(g)] = g
+
+    visit(graph)
+    return list(found.values())

@@ -1,0 +1,48 @@
+"""What a layer is told of the run it is part of."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+
+import jax
+
+
+@dataclass(frozen=True)
+class Context:
+    """The phase, randomness and settings of one pass through a model.
+
+    Attributes:
+        training: dropout drops, batch norms use and update the batch's statistics.
+        key: randomness for this layer, or None where nothing random may happen.
+        row_mask: (batch,) True for real rows; None where all are. Rows that only pad the
+            last batch do not count in batch statistics.
+        frozen: the layer's parameters and statistics must stay as they are.
+        tied: for each tied field, the borrowed array.
+        kernels: "auto" for our kernels, "reference" for XLA's plain operations.
+    """
+
+    training: bool = False
+    key: jax.Array | None = None
+    row_mask: jax.Array | None = None
+    frozen: bool = False
+    tied: tuple[jax.Array, ...] = ()
+    kernels: str = "auto"
+
+    def at(self, path: str) -> Context:
+        """The context of the layer at `path`: its own randomness, whatever its neighbours draw."""
+        if self.key is None:
+            return self
+        return replace(self, key=jax.random.fold_in(self.key, zlib.crc32(path.encode())))
+
+    def rng(self) -> jax.Array:
+        """This layer's key.
+
+        Raises:
+            ValueError: the model was run without one.
+        """
+        if self.key is None:
+            raise ValueError(
+                "this model draws random numbers here: pass rngs=nnx.Rngs(dropout=seed), "
+                "or call model.eval() first")
+        return self.key
