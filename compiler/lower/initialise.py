@@ -101,8 +101,10 @@ INITIALISERS: dict[str, Callable[..., np.ndarray]] = {
     "normal": _normal,
     "truncated_normal": _truncated_normal,
     "uniform": _uniform,
-    "kaiming_normal": lambda rng, shape, gain=math.sqrt(2): _scaled(rng, shape, "out", "normal", gain),
-    "kaiming_uniform": lambda rng, shape, gain=math.sqrt(2): _scaled(rng, shape, "in", "uniform", gain),
+    "kaiming_normal": lambda rng, shape, fan="out", gain=math.sqrt(2): _scaled(
+        rng, shape, fan, "normal", gain),
+    "kaiming_uniform": lambda rng, shape, fan="out", gain=math.sqrt(2): _scaled(
+        rng, shape, fan, "uniform", gain),
     "lecun_normal": lambda rng, shape, gain=1.0: _scaled(rng, shape, "in", "truncated", gain),
     "lecun_uniform": lambda rng, shape, gain=1.0: _scaled(rng, shape, "in", "uniform", gain),
     "glorot_normal": lambda rng, shape, gain=1.0: _scaled(rng, shape, "average", "truncated", gain),

@@ -46,13 +46,12 @@ class ShapeError(Exception):
 class Init:
     """An initialiser by name and arguments, e.g. Init("normal", {"stddev": 0.01}).
 
-    `compiler/lower/initialise.py` lists the names. `in_axes`/`out_axes` are not needed:
-    a kernel's last axis is out, the one before it in, the others its window; `blocks` is
+    `compiler/lower/initialise.py` lists the names. A kernel's last axis is out, the one before it in, the others its window; `blocks` is
     how many equal parts of the last axis are initialised apart (the gates of an LSTM).
     """
 
     name: str
-    arguments: Mapping[str, float] = field(default_factory=dict)
+    arguments: Mapping[str, float | str] = field(default_factory=dict)
     blocks: int = 1
 
 
