@@ -7,10 +7,11 @@ renderers at the bottom turn it into the form of the terminal or into JSON.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from compiler.source import Span
+from compiler.source import Source, Span, excerpt, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Diagnostic:
         labels: the places; the first is where the mistake is.
         notes: facts that help to understand it, one line each.
         help: how to mend it, or "".
-        severity: "error" stops the compiler, "warning" does not.
+        severity: "error" stops the compiler, "warning" does not, "hint" may be hidden.
     """
 
     code: str
@@ -59,10 +60,12 @@ class Report:
     """Collects diagnostics, so that every error of a file is told at once."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    _known: set[Diagnostic] = field(default_factory=set, init=False, repr=False)
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep a diagnostic, once: the same complaint from two uses of a block is one."""
-        if diagnostic not in self.diagnostics:
+        if diagnostic not in self._known:
+            self._known.add(diagnostic)
             self.diagnostics.append(diagnostic)
 
     def error(
@@ -83,6 +86,14 @@ class Report:
     @property
     def errors(self) -> list[Diagnostic]:
         return [d for d in self.diagnostics if d.severity == "error"]
+
+    def hint(
+        self, code: str, headline: str, span: Span | None = None, label: str = "", *,
+        notes: Iterable[str] = (), help: str = "", more: Iterable[Label] = (),
+    ) -> None:
+        """Add a hint at `span`: a remark that callers may hide."""
+        self.add(diagnostic(code, headline, span, label, notes=notes, help=help, more=more,
+                            severity="hint"))
 
     def check(self) -> None:
         """Raise SpecError if there is an error among the diagnostics."""
@@ -111,9 +122,122 @@ def nearest(word: str, words: Iterable[str]) -> str:
 # F05 limits, F06 files and recipes, F07 facts, F08 running.
 CODES = {
     "F0101": "the text is not YAML",
+    "F0102": "the file cannot be read",
+    "F0103": "the file is too large",
+    "F0104": "the file is not UTF-8 text",
+    "F0105": "a character that a spec may not hold",
+    "F0106": "the spec is empty",
+    "F0107": "the spec is not a map of sections",
+    "F0108": "several documents in one file",
+    "F0109": "two values for one key",
+    "F0110": "a key that is not a name",
+    "F0111": "a tag outside the core schema",
+    "F0112": "an alias without an anchor",
+    "F0113": "an anchor that contains itself",
+    "F0114": "the aliases stand for too much",
+    "F0115": "the spec is nested too deeply",
+    "F0116": "the spec has too many values",
+    "F0117": "a number is out of range",
+    "F0118": "a formula that needs quotes",
+    "F0119": "a space is missing after a colon or dash",
+    "F0120": "a colon is missing after a name",
+    "F0121": "a tab where YAML needs spaces",
+    "F0122": "a bracket is not closed",
+    "F0123": "a quote is not closed",
+    "F0124": "the indentation matches nothing",
+    "F0125": "the merge key `<<`",
+    "F0126": "a second colon in one line",
+    "F0127": "a character that no plain text begins with",
+    "F0128": "an escape that YAML does not know",
+    "F0129": "a comma is missing or too many",
+    "F0130": "YAML 1.1 reads another value",
+    "F0131": "YAML 1.1 reads a text",
 }
 
 
-def render(diagnostic: Diagnostic) -> str:
-    """The diagnostic as plain text, in the form that docs/errors.md shows."""
-    return f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.headline}"
+# ------------------------------------------------------------------------- renderers
+
+_COLOURS = {"error": "31", "warning": "33", "hint": "36"}
+_GUTTER = "34"
+_BOLD = "1"
+
+
+def render(diagnostic: Diagnostic, *, colour: bool = False) -> str:
+    """The diagnostic in the form of the terminal, which docs/errors.md shows."""
+    mark = f"{_BOLD};{_COLOURS.get(diagnostic.severity, _BOLD)}"
+
+    def paint(text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
+
+    pad = " " * max((len(str(label.span.line)) for label in diagnostic.labels), default=1)
+    bar = paint(f"{pad} |", _GUTTER)
+    lines = [paint(f"{diagnostic.severity}[{diagnostic.code}]", mark)
+             + paint(f": {_one_line(diagnostic.headline)}", _BOLD)]
+    for labels in _by_source(diagnostic.labels):
+        lines += [f"{pad}{paint('-->', _GUTTER)} {_one_line(str(labels[0].span))}", bar]
+        last = None  # the line shown last, which a second label on it need not show again
+        for label in sorted(labels, key=lambda label: (label.span.line, label.span.column)):
+            number, shown = label.span.line, excerpt(label.span)
+            if last is not None and number > last[0] + 1:
+                lines.append(paint("...", _GUTTER))
+            if last != (number, shown.text):
+                lines.append(f"{paint(f'{number:>{len(pad)}} |', _GUTTER)} {shown.text}".rstrip())
+            last = (number, shown.text)
+            first = label is diagnostic.labels[0]
+            under = ("^" if first else "-") * shown.length + f" {_one_line(label.text)}"
+            lines.append(f"{bar} {' ' * shown.offset}"
+                         + paint(under.rstrip(), mark if first else _GUTTER))
+    remarks = [*diagnostic.notes, *([f"help: {diagnostic.help}"] if diagnostic.help else [])]
+    if remarks and diagnostic.labels:
+        lines.append(bar)
+    for remark in remarks:
+        indent = " " * (len(pad) + (9 if remark.startswith("help: ") else 3))
+        text = visible(remark).replace("\n", f"\n{indent}")
+        lines.append(f"{pad} {paint('=', _GUTTER)} {text}")
+    return "\n".join(lines)
+
+
+def as_json(diagnostic: Diagnostic) -> dict[str, object]:
+    """The diagnostic for editors and scripts: plain data, lines and columns 1-based."""
+    first = diagnostic.labels[0] if diagnostic.labels else None
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.headline,
+        "label": first.text if first else "",
+        **(_place(first.span) if first else {"file": None, "range": None}),
+        "notes": list(diagnostic.notes),
+        "help": diagnostic.help,
+        "related": [{"message": label.text, **_place(label.span)}
+                    for label in diagnostic.labels[1:]],
+    }
+
+
+def summary(diagnostics: Iterable[Diagnostic]) -> str:
+    """"2 errors, 1 warning", or "no problems"."""
+    counts = Counter(diagnostic.severity for diagnostic in diagnostics)
+    words = [f"{counts[severity]} {severity}{'s' if counts[severity] > 1 else ''}"
+             for severity in _COLOURS if counts[severity]]
+    return ", ".join(words) or "no problems"
+
+
+def _place(span: Span) -> dict[str, object]:
+    return {
+        "file": span.source.name,
+        "range": {
+            "start": {"line": span.line, "column": span.column},
+            "end": {"line": span.end_line, "column": span.end_column},
+        },
+    }
+
+
+def _by_source(labels: Iterable[Label]) -> list[list[Label]]:
+    """The labels of each source apart, the first label's source first."""
+    groups: dict[Source, list[Label]] = {}
+    for label in labels:
+        groups.setdefault(label.span.source, []).append(label)
+    return list(groups.values())
+
+
+def _one_line(text: str) -> str:
+    return visible(text.replace("\n", " "))
