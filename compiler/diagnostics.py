@@ -152,6 +152,12 @@ CODES = {
     "F0129": "a comma is missing or too many",
     "F0130": "YAML 1.1 reads another value",
     "F0131": "YAML 1.1 reads a text",
+    "F0301": "a formula cannot be read",
+    "F0302": "a formula reads an unknown name",
+    "F0303": "a formula mixes types that do not go together",
+    "F0304": "a formula has no value",
+    "F0305": "a formula uses an unknown function or attribute",
+    "F0306": "a formula goes beyond a limit",
 }
 
 
