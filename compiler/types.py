@@ -118,8 +118,8 @@ def window_size(
         if shrink == 1 and stride == 1:
             return size
         if stride == 1:
-            return _plus(size, 1 - shrink)
-        rounded = _plus(size, stride - 1 - shrink) if ceil else _plus(size, -shrink)
+            return shifted_size(size, 1 - shrink)
+        rounded = shifted_size(size, stride - 1 - shrink) if ceil else shifted_size(size, -shrink)
         return f"({rounded}) // {stride} + 1"
     room = size - shrink
     places = (-(-room // stride) if ceil else room // stride) + 1
@@ -128,10 +128,22 @@ def window_size(
     return places
 
 
-def _plus(size: str, number: int) -> str:
+def shifted_size(size: Size, number: int) -> Size:
+    """`size + number`."""
+    if isinstance(size, int):
+        return size + number
     if number == 0:
         return size
     return f"{size} {'+' if number > 0 else '-'} {abs(number)}"
+
+
+def product_size(size: Size, number: int) -> Size:
+    """`size * number`."""
+    if isinstance(size, int):
+        return size * number
+    if number == 1:
+        return size
+    return f"{size if size.isidentifier() else f'({size})'} * {number}"
 
 
 def same_pads(size: Size, window: int, stride: int, dilation: int, upper: bool) -> Pads:

@@ -129,6 +129,10 @@ class Operator(BaseModel):
         """The arrays a layer of this operator owns, in a fixed order."""
         return {}
 
+    def borrows(self, *inputs: TensorType) -> dict[str, tuple[int, ...]]:
+        """For each tied field that is set, the shape that the borrowed parameter must have."""
+        return {}
+
     def macs(self, *inputs: TensorType) -> int:
         """Multiply-accumulates of one example in convolutions and matrix products.
 
@@ -141,7 +145,7 @@ class Operator(BaseModel):
         layer over T steps, 1 for others, 0 for what only renames or rearranges."""
         return 1
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         """The reach along each time or space axis; {} is a single point, None everything."""
         return {}
 
@@ -202,18 +206,43 @@ def expect_known(size: Any, what: str, remedy: str = "") -> int:
     """
     if isinstance(size, int):
         return size
-    raise ShapeError(f"{what} must be known, but it is `{size}`", remedy)
+    raise ShapeError(f"{what} must be known, but it is `{size}`", remedy, code="F0404")
 
 
 def expect_channels(x: TensorType, word: str) -> int:
     """The number of channels of a float tensor.
 
     Raises:
-        ShapeError: there is no channels axis, or the tensor holds integers.
+        ShapeError: there is no channels axis, or the tensor holds no floats.
     """
-    if x.dtype == "int":
-        raise ShapeError(f"`{word}` needs numbers, but its input is {x}, indices into a vocabulary",
-                         "put an `embed` or a `one_hot` before it")
+    expect_float(x, word)
     if x.channels is None:
-        raise ShapeError(f"`{word}` needs a channels axis, its input is {x.described()}")
-    return expect_known(x.channels, f"the number of channels that `{word}` takes")
+        raise ShapeError(f"`{word}` needs a channels axis, its input is {x.described()}",
+                         "give the input a last axis `channels`, of size 1 perhaps", code="F0441")
+    return expect_known(x.channels, f"the number of channels that `{word}` takes",
+                        "give the size as a number")
+
+
+def expect_float(x: TensorType, word: str) -> TensorType:
+    """`x`, which holds floats.
+
+    Raises:
+        ShapeError: it holds integers or booleans.
+    """
+    if x.dtype == "float":
+        return x
+    remedy = "put an `embed` or a `one_hot` before it, or `cast: float`"
+    raise ShapeError(f"`{word}` needs floats, but its input is {x}", remedy, code="F0440")
+
+
+def expect_axis(x: TensorType, axis: str, word: str, field: str = "axis") -> None:
+    """Check that `x` has an axis.
+
+    Raises:
+        ShapeError: it has not.
+    """
+    if axis not in x.axes:
+        raise ShapeError(
+            f"`{word}` is to act on the axis `{axis}`, but its input is {x.described()}",
+            f"the axes here are {', '.join(x.axes)}" if x.axes else "the input has no axes",
+            field=field, code="F0441")
