@@ -109,19 +109,27 @@ class Graph:
         name: the block's or the model's name.
         inputs: the tensors that arrive.
         nodes: the layers; each reads only values made before it.
-        outputs: the results by name; the first is the one that flows on. An output made by
-            nodes of one phase only is absent in the other.
+        outputs: the results by name; the first is the one that flows on.
+        phases: the phase of each output that is not there always.
+        instances: how many layers run when this graph does, calls counted through.
     """
 
     name: str
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Value]
+    phases: Mapping[str, During] = field(default_factory=dict)
+    instances: int = 0
 
 
 def subgraph(node: Node) -> Graph | None:
     """The graph that a node runs, where it is a call."""
     return node.operation.graph if isinstance(node.operation, Call | Each) else None
+
+
+def active(during: During, training: bool) -> bool:
+    """Whether something that exists `during` a phase does so in this one."""
+    return during == "always" or (during == "training") == training
 
 
 def walk(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Node]]:

@@ -113,6 +113,14 @@ class Operator(BaseModel):
     # Does another thing in training than in evaluation.
     modal: ClassVar[bool] = False
 
+    def settled(self, *inputs: TensorType) -> Operator:
+        """This operator with the fields filled in that only its inputs' types tell.
+
+        What stands in a graph is settled: a lowering sees arrays, not the vocabulary that
+        their indices come from.
+        """
+        return self
+
     def infer(self, *inputs: TensorType) -> TensorType:
         """The type of the output.
 
@@ -131,6 +139,10 @@ class Operator(BaseModel):
 
     def borrows(self, *inputs: TensorType) -> dict[str, tuple[int, ...]]:
         """For each tied field that is set, the shape that the borrowed parameter must have."""
+        return {}
+
+    def tied(self, *inputs: TensorType) -> dict[str, tuple[int, ...]]:
+        """The shape that each borrowed parameter must have, by field of `ties`."""
         return {}
 
     def macs(self, *inputs: TensorType) -> int:
@@ -246,3 +258,18 @@ def expect_axis(x: TensorType, axis: str, word: str, field: str = "axis") -> Non
             f"`{word}` is to act on the axis `{axis}`, but its input is {x.described()}",
             f"the axes here are {', '.join(x.axes)}" if x.axes else "the input has no axes",
             field=field, code="F0441")
+
+
+def expect_size(x: TensorType, axis: str, word: str) -> int:
+    """The size of an axis that `x` has, where it must be known: not the length of a text.
+
+    Raises:
+        ShapeError: it is unknown before the data is there.
+    """
+    size = x.size(axis)
+    if isinstance(size, int):
+        return size
+    raise ShapeError(
+        f"`{word}` must know the size of {axis}, but it is `{size}`",
+        "give the input a fixed length, or bring time to one step before: `pool`, `select: last`",
+        code="F0444")

@@ -1,0 +1,262 @@
+"""Tree to models: every value checked against its Pydantic class, every error with its place."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from compiler.diagnostics import Report, nearest
+from compiler.expressions import FormulaError, is_formula, parse_formula
+from compiler.parse import Mapping, Node, Scalar, Sequence, comment_after, plain
+from compiler.source import Span
+from compiler.spec import Document, RawMarker
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# What an evaluator gives for a value that cannot be known (now, or at all).
+UNKNOWN = object()
+
+# Sections that other tools or later versions use; named so that the message is exact.
+RESERVED = {
+    "extends": "patching another spec is not part of this version; copy the file, or `use` it",
+    "losses": "written-out losses are not part of this version; name a `task`",
+    "metrics": "written-out metrics are not part of this version; name a `task`",
+}
+
+
+def check_document(tree: Mapping, cls: type[Document], report: Report) -> Document:
+    """The document of a tree.
+
+    Raises:
+        SpecError: it has no form that the later stages could go on with.
+    """
+    version = tree.get("flaxspec")
+    if version is None:
+        report.error(
+            "F0218", "the file does not say which version of the language it is written in",
+            tree.span, "`flaxspec: 1` is missing", help="begin the file with `flaxspec: 1`")
+    elif plain(version) != 1:
+        report.error("F0218", "the version of the language is not one this program knows",
+                     version.span, "only version 1 is known", help="write `flaxspec: 1`")
+    kept = Mapping({k: v for k, v in tree.items() if k not in RESERVED or k in cls.model_fields},
+                   tree.span, tree.key_spans)
+    for key in tree:
+        if key in RESERVED and key not in cls.model_fields:
+            report.error("F0220", f"`{key}` is not there yet", tree.key_spans[key], RESERVED[key])
+    document = validate(cls, kept, report, what="a spec", part="section",
+                        defaults={"flaxspec": 1})
+    report.check()
+    assert document is not None
+    return document
+
+
+def validate(
+    cls: type[Model], node: Mapping, report: Report, *, what: str, part: str = "field",
+    evaluate: Callable[[Node], Any] | None = None, main_span: Span | None = None,
+    defaults: dict[str, Any] | None = None, partial: bool = False,
+    extra_help: Callable[[str], str] | None = None,
+) -> Model | None:
+    """An instance of a Pydantic class from a map of the tree, or None after an error.
+
+    Args:
+        cls: the class; its `Raw` fields keep their nodes.
+        node: the map.
+        report: where errors go.
+        what: what the map is, for messages: "conv", "a spec".
+        part: what its keys are called: "field", "section", "param".
+        evaluate: the value of a node, or `UNKNOWN` where it has none (which makes the
+            result None without a further error); plain data where not given.
+        main_span: where to point when a field is missing; the map where not given.
+        defaults: values for fields that the map does not give.
+        partial: leave out unknown values and check only the others; the result is None.
+        extra_help: a remedy for an unknown key, where there is a better one than a near name.
+    """
+    fields = {info.alias or name: info for name, info in cls.model_fields.items()}
+    data: dict[str, Any] = dict(defaults or {})
+    failed = False
+    unknown: set[str] = set()
+    for key, value in node.items():
+        if key not in fields:
+            failed = True
+            better = extra_help(key) if extra_help else ""
+            report.error(
+                "F0203", f"`{key}` is not a {part} of {what}", node.key_spans[key],
+                "" if better else nearest(key, fields),
+                notes=(f"{part}s of {what}: {', '.join(fields) or 'none'}",), help=better)
+            continue
+        if any(isinstance(m, RawMarker) for m in fields[key].metadata):
+            data[key] = value
+            continue
+        result = tuples(evaluate(value) if evaluate else plain(value))
+        if result is UNKNOWN:
+            unknown.add(key)
+        else:
+            data[key] = result
+    try:
+        instance = cls.model_validate(data)
+    except ValidationError as error:
+        instance = None
+        failed |= _report_errors(error, cls, node, fields, unknown, report, what=what, part=part,
+                                 main_span=main_span or node.span)
+    return None if failed or unknown or partial else instance
+
+
+def _report_errors(
+    error: ValidationError, cls: type[BaseModel], node: Mapping, fields: dict[str, FieldInfo],
+    unknown: set[str], report: Report, *, what: str, part: str, main_span: Span,
+) -> bool:
+    """Report Pydantic's errors, one for each field; True if there was one to report."""
+    told: set[str] = set()
+    for item in error.errors(include_url=False, include_context=True):
+        key = str(item["loc"][0]) if item["loc"] else ""
+        if key in told or key in unknown:
+            continue
+        told.add(key)
+        if item["type"] == "missing":
+            report.error("F0204", f"{what} needs `{key}`", main_span, f"`{key}` is missing",
+                         help=_remedy(key, fields.get(key)))
+        elif not key:
+            message = str(item["ctx"]["error"]) if "error" in item.get("ctx", {}) else item["msg"]
+            report.error("F0205", f"{what}: {message}", main_span)
+        else:
+            value = node.get(key)
+            info = fields[key]
+            found = _place(value, item["loc"][1:]) if value is not None else None
+            if item["type"] == "value_error":
+                reason = str(item["ctx"]["error"])
+                report.error("F0205", f"`{key}` of {what}: {reason}",
+                             found.span if found else main_span)
+                continue
+            label = ""
+            if isinstance(found, Scalar) and isinstance(found.value, str):
+                label = nearest(found.value, _literals(info.annotation))
+            report.error(
+                "F0205", f"`{key}` of {what} takes {expected(info)}, not {shown(item['input'])}",
+                found.span if found else main_span, label,
+                notes=(f"`{key}`: {info.description}",) if info.description else ())
+    return bool(told)
+
+
+def _remedy(key: str, info: FieldInfo | None) -> str:
+    if info is None:
+        return ""
+    text = f"add `{key}: …`, {expected(info)}"
+    return f"{text}: {info.description}" if info.description else text
+
+
+def _place(node: Node, loc: tuple[Any, ...]) -> Node:
+    """The node that an error's location leads to, as far as it exists in the tree."""
+    for step in loc:
+        if isinstance(node, Mapping) and step in node:
+            node = node[step]
+        elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node):
+            node = node[step]
+    return node
+
+
+def tuples(value: Any) -> Any:
+    """Lists as tuples, all the way down: frozen classes hold tuples."""
+    if isinstance(value, list | tuple):
+        return tuple(tuples(v) for v in value)
+    if isinstance(value, dict):
+        return {k: tuples(v) for k, v in value.items()}
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value as the author would write it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str):
+        return f"the text `{value}`"
+    if isinstance(value, tuple | list):
+        return "the list `[" + ", ".join(shown(v).strip("`") for v in value) + "]`"
+    if isinstance(value, dict):
+        return "a map"
+    return f"`{value}`"
+
+
+def expected(info: FieldInfo) -> str:
+    """What a field takes, in words."""
+    return _words(info.annotation, info.metadata)
+
+
+def _words(annotation: Any, metadata: Any = ()) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _words(arguments[0], arguments[1:])
+    if origin in (typing.Union, types.UnionType):
+        words = [_words(a) for a in arguments if a is not type(None)]
+        return " or ".join(dict.fromkeys(words))
+    if origin is Literal:
+        return " or ".join(f"`{a}`" for a in arguments)
+    if origin is tuple:
+        inner = [a for a in arguments if a is not Ellipsis]
+        if Ellipsis in arguments or not inner:
+            return f"a list of {_words(inner[0])}" if inner else "a list"
+        return f"[{', '.join(_words(a) for a in inner)}]"
+    if origin is dict or annotation is dict:
+        return "a map"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    word = names.get(annotation, "a value")
+    return word + _bounds(metadata)
+
+
+def _bounds(metadata: Any) -> str:
+    """The limits among a type's metadata, in words."""
+    text = ""
+    for item in metadata:
+        for rule in getattr(item, "metadata", (item,)):
+            match rule:
+                case Gt(gt=bound):
+                    text += f" above {bound}"
+                case Ge(ge=bound):
+                    text += f" from {bound}"
+                case Lt(lt=bound):
+                    text += f" below {bound}"
+                case Le(le=bound):
+                    text += f" to {bound}"
+    return text
+
+
+def _literals(annotation: Any) -> list[str]:
+    if typing.get_origin(annotation) is Literal:
+        return [str(a) for a in typing.get_args(annotation)]
+    return [w for a in typing.get_args(annotation) for w in _literals(a)]
+
+
+def formula_error(error: FormulaError, node: Scalar, report: Report,
+                  more: typing.Iterable[Any] = ()) -> None:
+    """Report what is wrong with the formula in a scalar, at its place in the scalar."""
+    help = error.help
+    if error.cut and comment_after(node):
+        help = ("YAML ended the formula at ` #`, where a comment begins: put the formula in quotes"
+                + (f"; {help}" if help else ""))
+    # One for the `=`, which is no part of the formula's text.
+    end = max(error.end, error.start + 1)
+    report.error(error.code, error.message, node.part(error.start + 1, end + 1), error.label,
+                 help=help, more=more)
+
+
+def check_formulas(node: Node | None, report: Report) -> None:
+    """Report every formula under a node that cannot be read, whether it is ever used or not."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            stack.extend(item.values())
+        elif isinstance(item, Sequence):
+            stack.extend(item)
+        elif isinstance(item, Scalar) and isinstance(item.value, str) and is_formula(item.value):
+            try:
+                parse_formula(item.value[1:])
+            except FormulaError as error:
+                formula_error(error, item, report)

@@ -1,0 +1,279 @@
+"""A graph as an nnx module: its layers as attributes, its nodes run in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from compiler.graph import Call, Each, Graph, Node, active
+from compiler.lower.context import Context
+from compiler.lower.layer import Layer, apply
+from compiler.lower.tensor import Tensor
+from compiler.ops.base import Operator, Parameter
+
+# Makes the array of a parameter at a path: (path, what it is, how it begins).
+MakeArray = Callable[[str, Parameter, Any], Any]
+
+
+class Section(nnx.Module):
+    """A step of the path without parameters of its own: an iteration, a branch, a named group."""
+
+
+class GraphModule(nnx.Module):
+    """A block, or a whole model: one attribute for each step of its layers' paths."""
+
+    def __init__(self, graph: Graph, make: MakeArray, prefix: str = "", freeze: bool = False):
+        """Make the layers of a graph.
+
+        Args:
+            graph: what to run.
+            make: gives each parameter its array.
+            prefix: the path of this module, with a dot at its end, or "".
+            freeze: whether everything inside is frozen.
+        """
+        self.deterministic = False
+        self._graph = graph
+        done: set[str] = set()
+        for node in graph.nodes:
+            if node.weights in done:
+                continue
+            done.add(node.weights)
+            child = _child(node, make, f"{prefix}{node.weights}", freeze or node.freeze)
+            if child is not None:
+                _attach(self, node.weights, child)
+
+    def __call__(self, *inputs: Any, context: Context | None = None) -> Any:
+        """Run the block.
+
+        Args:
+            inputs: tensors, or bare arrays (batch, *axes), which give bare arrays back.
+            context: the run; where not given, the phase is what `train()`/`eval()` set last.
+
+        Returns:
+            Its output, or a dict of its outputs where there are several.
+        """
+        context = context or Context(training=not self.deterministic)
+        results = self.execute(as_tensors(self._graph, inputs), context)
+        if not any(isinstance(x, Tensor) for x in inputs):
+            results = {name: t.array for name, t in results.items()}
+        return results if len(self._graph.outputs) > 1 else next(iter(results.values()))
+
+    def execute(self, inputs: tuple[Tensor, ...], context: Context) -> dict[str, Tensor]:
+        """The graph's outputs by name; those of the other phase are left out."""
+        graph = self._graph
+        values: dict[int, Tensor] = {id(v): t for v, t in zip(graph.inputs, inputs)}
+        for node in graph.nodes:
+            if not active(node.during, context.training):
+                # The flow passes a layer of the other phase; a head's layers are just not there.
+                first = next(iter(node.outputs.values()))
+                if id(node.inputs[0]) in values and first.type == node.inputs[0].type:
+                    values[id(first)] = values[id(node.inputs[0])]
+                continue
+            results = self._run(node, tuple(values[id(v)] for v in node.inputs), context)
+            for name, value in node.outputs.items():
+                if name in results:
+                    values[id(value)] = results[name]
+        return {name: values[id(v)] for name, v in graph.outputs.items()
+                if active(graph.phases.get(name, "always"), context.training)}
+
+    def _run(self, node: Node, inputs: tuple[Tensor, ...], context: Context) -> dict[str, Tensor]:
+        context = context.at(node.path)
+        context = replace(
+            context, frozen=context.frozen or node.freeze,
+            tied=tuple(_find(self, path).get(name) for path, name in node.ties.values()))
+        module = _find(self, node.weights)
+        if node.remat:
+            return nnx.remat(partial(_apply, node, context=context))(module, inputs)
+        return _apply(node, module, inputs, context)
+
+
+def _apply(node: Node, module: Any, inputs: tuple[Tensor, ...], context: Context,
+           ) -> dict[str, Tensor]:
+    match node.operation:
+        case Call():
+            return module.execute(inputs, context)
+        case Each(axis=axis):
+            return {"output": _each_step(module, axis, inputs[0], context)}
+        case op:
+            result = apply(op, module, inputs, context)
+            results = result if isinstance(result, tuple) else (result,)
+            return dict(zip(node.outputs, results, strict=True))
+
+
+def _each_step(module: GraphModule, axis: str, x: Tensor, context: Context) -> Tensor:
+    """Run a graph on every step of an axis, all steps as one batch."""
+    dim = x.dim(axis)
+    moved = jnp.moveaxis(x.filled(), dim, 1)
+    batch, steps = moved.shape[:2]
+    mask = x.mask()
+    rows = None if context.row_mask is None else jnp.repeat(context.row_mask, steps)
+    if mask is not None:
+        real = mask.reshape(batch, steps).reshape(-1)
+        rows = real if rows is None else rows & real
+    axes = tuple(a for a in x.axes if a != axis)
+    flat = Tensor(moved.reshape(batch * steps, *moved.shape[2:]), axes)
+    result = module.execute((flat,), replace(context, row_mask=rows))["output"]
+    unfolded = result.array.reshape(batch, steps, *result.array.shape[1:])
+    return Tensor(unfolded, (axis, *result.axes), x.lengths)
+
+
+class Model(GraphModule):
+    """A whole model: an ordinary `nnx.Module` that takes and gives arrays.
+
+    `model(x)` runs it on arrays (batch, *axes); `model.train()` and `model.eval()` choose
+    the phase. Every array is at the path that the spec's own words make:
+    `model.stage1.unit0.conv_1.kernel`.
+    """
+
+    def __init__(self, graph: Graph, make: MakeArray, *, dtype: Any = jnp.float32, seed: int = 0,
+                 kernels: str = "auto"):
+        """Make a model.
+
+        Args:
+            graph: what to run.
+            make: gives each parameter its array.
+            dtype: what floats are computed in.
+            seed: of the randomness in `__call__` (dropout), where the caller gives none.
+            kernels: "auto" for our kernels, "reference" for XLA's plain operations.
+        """
+        super().__init__(graph, make)
+        self._dtype = jnp.dtype(dtype)
+        self._kernels = kernels
+        if is_random(graph):
+            self.rngs = nnx.Rngs(dropout=seed)
+
+    def __call__(self, *inputs: Any, lengths: Any = None, rngs: nnx.Rngs | None = None,
+                 context: Context | None = None, **named: Any) -> Any:
+        """Run the model on arrays.
+
+        Args:
+            inputs: arrays (batch, *axes) in the order of the spec's `inputs`.
+            lengths: (batch,) real steps of each row, for a single input; or a dict by input.
+            rngs: randomness for dropout; the model's own where not given.
+            context: the whole context, in place of the model's phase and randomness.
+            named: inputs by name.
+
+        Returns:
+            The output array, or a dict of arrays where the spec has several outputs.
+        """
+        names = [v.name for v in self._graph.inputs]
+        arrays = dict(zip(names, inputs)) | named
+        given = {names[0]: lengths} if lengths is not None and not isinstance(lengths, dict) else lengths
+        if context is None:
+            training = not self.deterministic
+            source = rngs or getattr(self, "rngs", None)
+            key = source.dropout() if source is not None and (
+                training or is_random(self._graph, "always")) else None
+            context = Context(training, key, kernels=self._kernels)
+        results = self.execute(self.tensors(arrays, given), context)
+        outputs = {name: t.array for name, t in results.items()}
+        return outputs if len(self._graph.outputs) > 1 else next(iter(outputs.values()))
+
+    def run(self, inputs: Mapping[str, Any], lengths: Mapping[str, Any] | None = None, *,
+            training: bool, key: jax.Array | None = None, row_mask: jax.Array | None = None,
+            ) -> dict[str, Tensor]:
+        """Run the model as the training loop does.
+
+        Args:
+            inputs: arrays (batch, *axes) by input name.
+            lengths: (batch,) real steps of each row by input name.
+            training: the phase.
+            key: randomness, where the model draws any.
+            row_mask: (batch,) True for real rows; the others do not count in statistics.
+
+        Returns:
+            Tensors with their lengths by output name; "output" is the main one.
+        """
+        context = Context(training, key, row_mask, kernels=self._kernels)
+        return self.execute(self.tensors(inputs, lengths), context)
+
+    def tensors(self, arrays: Mapping[str, Any], lengths: Mapping[str, Any] | None) -> tuple[Tensor, ...]:
+        """The inputs as tensors.
+
+        Raises:
+            TypeError: an input is missing, unknown, or has another rank than the spec says.
+        """
+        names = [v.name for v in self._graph.inputs]
+        if set(arrays) != set(names):
+            raise TypeError(f"the model takes {', '.join(names)}; given: {', '.join(arrays) or 'nothing'}")
+        found = []
+        for value in self._graph.inputs:
+            array = jnp.asarray(arrays[value.name])
+            if array.ndim != len(value.type.axes) + 1:
+                raise TypeError(f"input {value.name} is (batch, {', '.join(value.type.axes)}), given an "
+                                f"array of shape {array.shape}")
+            if value.type.dtype == "float":
+                array = array.astype(self._dtype)
+            steps = (lengths or {}).get(value.name)
+            found.append(Tensor(array, value.type.axes, None if steps is None else jnp.asarray(steps)))
+        return tuple(found)
+
+
+def as_tensors(graph: Graph, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """Arrays as tensors with the axes of the graph's inputs."""
+    return tuple(x if isinstance(x, Tensor) else Tensor(jnp.asarray(x), v.type.axes)
+                 for x, v in zip(inputs, graph.inputs, strict=True))
+
+
+def is_random(graph: Graph, when: str = "") -> bool:
+    """Whether anything in a graph draws random numbers; with "always", outside training too."""
+    for node in graph.nodes:
+        match node.operation:
+            case Call(graph=inner) | Each(graph=inner):
+                if is_random(inner, when):
+                    return True
+            case op:
+                if op.random == "always" or (op.random == "training" and not when):
+                    return True
+    return False
+
+
+def _child(node: Node, make: MakeArray, path: str, freeze: bool) -> nnx.Module | None:
+    """The module of a node; None for an operator that owns nothing."""
+    operation = node.operation
+    if not isinstance(operation, Operator):
+        return GraphModule(operation.graph, make, f"{path}.", freeze)
+    types = tuple(v.type for v in node.inputs)
+    parameters = operation.parameters(*types)
+    if not parameters:
+        return None
+    arrays = {name: make(f"{path}.{name}", p, node.init.get(p.role, p.init))
+              for name, p in parameters.items()}
+    return Layer(operation, tuple(t.axes for t in types), parameters, arrays, freeze)
+
+
+def _attach(module: nnx.Module, path: str, child: nnx.Module) -> None:
+    """Make `child` an attribute at a dotted path, with sections for the steps between."""
+    *steps, last = path.split(".")
+    for step in steps:
+        inner = getattr(module, step, None)
+        if inner is None:
+            inner = Section()
+            setattr(module, step, inner)
+        module = inner
+    setattr(module, last, child)
+
+
+class _Nothing:
+    """Stands for the layer of an operator without parameters."""
+
+    def get(self, name: str, dtype: Any = None) -> None:
+        return None
+
+
+NOTHING = _Nothing()
+
+
+def _find(module: Any, path: str) -> Any:
+    """The module at a dotted path; `NOTHING` where there is none."""
+    for step in path.split("."):
+        module = getattr(module, step, None)
+        if module is None:
+            return NOTHING
+    return module

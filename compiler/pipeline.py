@@ -1,0 +1,106 @@
+"""The stages in order: text, tree, program, graph, optimised graph.
+
+Nothing here imports JAX; `compiler.lower` turns the last graph into a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler import zoo
+from compiler.diagnostics import Report, SpecError, diagnostic
+from compiler.elaborate import elaborate
+from compiler.graph import Graph
+from compiler.ops.base import Operator
+from compiler.parse import Mapping as MapNode
+from compiler.parse import parse, read_source
+from compiler.resolve import Program, resolve
+from compiler.source import Source
+from compiler.spec import Document
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks to have compiled.
+
+    Attributes:
+        spec: a path, a zoo name, or a `Source` with the text itself.
+        variant: one of the spec's variants, or "".
+        assignments: the texts of `--set`.
+        values: values for params, from Python.
+        operators: operators besides the built-in ones.
+        document: the class of the document; a recipe's has more sections.
+    """
+
+    spec: str | Path | Source
+    variant: str = ""
+    assignments: tuple[str, ...] = ()
+    values: Mapping[str, Any] | None = None
+    operators: tuple[type[Operator], ...] = ()
+    document: type[Document] = Document
+
+
+def read_tree(request: Request, report: Report) -> tuple[MapNode, Path | None, str, str]:
+    """Stage `tree`: (tree, the folder of its file, the variant its name implies, its stem).
+
+    Raises:
+        SpecError: there is no such spec, or it is not YAML.
+    """
+    if isinstance(request.spec, Source):
+        return parse(request.spec, report), None, "", "model"
+    try:
+        path, variant = zoo.find(str(request.spec))
+    except zoo.NotFound as error:
+        near = f"{error.near}; " if error.near else ""
+        raise SpecError([diagnostic("F0217", str(error), help=near + error.help)]) from None
+    source = read_source(path, shown=zoo.shown(path, str(request.spec)))
+    return parse(source, report), path.parent, variant, path.stem
+
+
+def make_program(request: Request, report: Report) -> Program:
+    """Stage `resolved`: the program, with every value and used file in place.
+
+    Raises:
+        SpecError: nothing could be made of it.
+    """
+    tree, directory, variant, stem = read_tree(request, report)
+    return resolve(tree, request.document, report, directory=directory,
+                   variant=request.variant or variant, assignments=request.assignments, name=stem,
+                   values=request.values, operators=request.operators)
+
+
+def make_graph(request: Request, report: Report, *, length: int | None = None) -> Graph:
+    """Stage `graph`: the typed graph of the spec's model.
+
+    Args:
+        request: what to compile.
+        report: where warnings, and the errors that are raised, go.
+        length: the number to put for every unknown length; symbolic where None.
+
+    Raises:
+        SpecError: with every error of the spec.
+    """
+    return graph_of(make_program(request, report), report, length=length)
+
+
+def graph_of(program: Program, report: Report, *, length: int | None = None) -> Graph:
+    """The typed graph of a program.
+
+    Raises:
+        SpecError: with every error of the spec.
+    """
+    graph = elaborate(program, report, length=length)
+    report.check()
+    assert graph is not None, "no graph and no error"
+    return graph
+
+
+def requests_of_facts(request: Request, program: Program) -> Iterable[Request]:
+    """A request for each variant whose facts the program's document publishes."""
+    for name in program.document.facts or ():
+        variants = program.document.variants or {}
+        yield Request(request.spec, name if name in variants else "", (), None, request.operators,
+                      request.document)
