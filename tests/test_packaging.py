@@ -1,0 +1,126 @@
+"""What is installed: all of the code, the zoo and the embedded data, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CODE = ("compiler", "runtime")
+SHIPPED = (*CODE, "specs")
+
+
+def files(folder: str, pattern: str) -> set[str]:
+    """Paths under a folder of the checkout, relative to the checkout."""
+    return {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob(pattern)
+            if p.is_file() and "__pycache__" not in p.parts}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from a copy, so that nothing is left in the checkout."""
+    copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
+    for name in SHIPPED:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("flaxspec.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, copy)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--wheel-dir", str(out), str(copy)], check=True, cwd=out)
+    (built,) = out.glob("flaxspec-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's contents in a folder of their own, as in site-packages."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run_installed(installed: Path, cwd: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run Python far from the checkout, with the installed copy on the path."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, text=True, capture_output=True, check=False,
+        env=environment | {"PYTHONPATH": str(installed)})
+
+
+def test_every_package_is_listed() -> None:
+    packages = {p.removesuffix("/__init__.py").replace("/", ".")
+                for folder in CODE for p in files(folder, "__init__.py")}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) - {"flaxspec_specs"} == packages
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    folders = {Path(p).parent.as_posix() for folder in CODE for p in files(folder, "*.py")}
+    assert {f for f in folders if not (ROOT / f / "__init__.py").exists()} == set()
+
+
+def test_the_zoo_holds_yaml_only() -> None:
+    assert {p for p in files("specs", "*") if not p.endswith(".yaml")} == set()
+
+
+def test_scripts_lead_to_functions() -> None:
+    for target in PROJECT["project"]["scripts"].values():
+        module, _, name = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_pins_fulfil_the_floors() -> None:
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            name, _, version = line.partition(";")[0].strip().partition("==")
+            pins[name.lower()] = version
+    for requirement in PROJECT["project"]["dependencies"]:
+        name, _, floor = requirement.partition(">=")
+        assert numbers(pins[name]) >= numbers(floor), name
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_code_the_zoo_and_the_data(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    payload = {n for n in names if not n.split("/")[0].endswith(".dist-info")}
+    code = {p for folder in CODE for p in files(folder, "*.py")} | {"flaxspec.py"}
+    zoo = {p.replace("specs/", "flaxspec_specs/", 1) for p in files("specs", "*.yaml")}
+    data = files("runtime", "*") - files("runtime", "*.py")
+    assert any(p.endswith("digits.npz") for p in data)
+    assert payload == code | zoo | data
+    notices = {n.rsplit("/", 1)[-1] for n in names - payload}
+    assert {"LICENSE", "NOTICE"} <= notices
+
+
+@pytest.mark.slow
+def test_the_zoo_is_found_when_installed(installed: Path, tmp_path: Path) -> None:
+    result = run_installed(
+        installed, tmp_path,
+        "from compiler import zoo; path, variant = zoo.find('resnet50');"
+        "print(path); print(variant)")
+    assert result.stdout.split() == [str(installed / "flaxspec_specs/cnn/resnet.yaml"), "resnet50"], (
+        result.stderr)
+
+
+@pytest.mark.slow
+def test_embedded_data_is_found_when_installed(installed: Path, tmp_path: Path) -> None:
+    result = run_installed(
+        installed, tmp_path,
+        "from runtime.data.embedded import path; print(path('digits.npz').stat().st_size)")
+    size = (ROOT / "runtime/data/embedded/digits.npz").stat().st_size
+    assert result.stdout.split() == [str(size)], result.stderr
