@@ -60,7 +60,7 @@ def validate(
     cls: type[Model], node: Mapping, report: Report, *, what: str, part: str = "field",
     evaluate: Callable[[Node], Any] | None = None, main_span: Span | None = None,
     defaults: dict[str, Any] | None = None, partial: bool = False,
-    extra_help: Callable[[str], str] | None = None,
+    elsewhere: typing.Collection[str] = (), extra_help: Callable[[str], str] | None = None,
 ) -> Model | None:
     """An instance of a Pydantic class from a map of the tree, or None after an error.
 
@@ -75,12 +75,13 @@ def validate(
         main_span: where to point when a field is missing; the map where not given.
         defaults: values for fields that the map does not give.
         partial: leave out unknown values and check only the others; the result is None.
+        elsewhere: fields that get their value from somewhere else, and may be missing here.
         extra_help: a remedy for an unknown key, where there is a better one than a near name.
     """
     fields = {info.alias or name: info for name, info in cls.model_fields.items()}
     data: dict[str, Any] = dict(defaults or {})
     failed = False
-    unknown: set[str] = set()
+    unknown: set[str] = set(elsewhere)
     for key, value in node.items():
         if key not in fields:
             failed = True
@@ -97,6 +98,7 @@ def validate(
         if result is UNKNOWN:
             unknown.add(key)
         else:
+            unknown.discard(key)
             data[key] = result
     try:
         instance = cls.model_validate(data)

@@ -8,6 +8,7 @@ that no formula could mend. It also gives each layer its segment of the path.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,10 +67,12 @@ class Words:
     Attributes:
         blocks: the names of each block's params, in order.
         operators: operators that the caller of the compiler brought, by word.
+        defaults: the fields that the file sets for an operator, by word.
     """
 
     blocks: AbstractMapping[str, tuple[str, ...]]
     operators: AbstractMapping[str, type[Operator]] = field(default_factory=dict)
+    defaults: AbstractMapping[str, Collection[str]] = field(default_factory=dict)
 
     def operator(self, word: str) -> type[Operator] | None:
         """The class of an operator, or None where there is none of that word."""
@@ -285,7 +288,8 @@ class _Reading:
         fields = self.short_form(cls.main)
         check_formulas(fields, self.report)
         validate(cls, fields, self.report, what=self.word, main_span=self.span, partial=True,
-                 evaluate=literal, extra_help=_beside)
+                 evaluate=literal, extra_help=_beside,
+                 elsewhere=self.words.defaults.get(self.word, ()))
         return self.made("operator", fields)
 
     def join(self) -> LayerSpec | None:

@@ -93,7 +93,8 @@ class Program:
     @property
     def words(self) -> Words:
         """What this program's layers may be called."""
-        return Words({n: tuple(b.params) for n, b in self.blocks.items()}, self.operators)
+        return Words({n: tuple(b.params) for n, b in self.blocks.items()}, self.operators,
+                     self.defaults)
 
     @property
     def architecture(self) -> Program:
