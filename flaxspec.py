@@ -4,34 +4,66 @@
     model = flaxspec.build("resnet50")      # an ordinary nnx.Module
     logits = model(images)                  # (batch, height, width, channels) -> (batch, classes)
 
-Names resolve on first use, so that importing this module costs nothing.
+Importing this module is cheap: JAX is imported when something is built.
 """
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+
+def _refuse_shadowed_packages() -> None:
+    """The package names are generic: say whose they are, where another one is in the way.
+
+    Raises:
+        ImportError: `compiler` or `runtime` would be imported from somewhere else.
+    """
+    home = Path(__file__).resolve().parent
+    for name in ("compiler", "runtime"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if found is None or found.parent.parent != home:
+            raise ImportError(
+                f"flaxspec needs its own package `{name}` from {home / name}, but Python finds "
+                f"{found or 'none'} first: rename that one, or take its folder off sys.path")
+
+
+_refuse_shadowed_packages()
+
+from compiler.diagnostics import Diagnostic, SpecError  # noqa: E402
+from compiler.ops.base import Operator, Parameter, ShapeError  # noqa: E402
+from compiler.types import TensorType  # noqa: E402
+
 if TYPE_CHECKING:
     from compiler.lower.module import Model
-    from compiler.ops.base import Operator
 
 __version__ = "0.1.0"
+__all__ = ["Diagnostic", "Operator", "Parameter", "ShapeError", "SpecError", "TensorType", "build"]
 
 
 def build(
-    spec: str | Path, *, variant: str = "", params: dict[str, Any] | None = None,
-    operators: tuple[type[Operator], ...] | list[type[Operator]] = (), seed: int = 0,
-    dtype: Any = None, param_dtype: Any = None, abstract: bool = False, kernels: str = "auto",
+    spec: str | Path, *, variant: str = "", params: Mapping[str, Any] | None = None,
+    operators: Sequence[type[Operator]] = (), seed: int = 0, dtype: Any = None,
+    param_dtype: Any = None, abstract: bool = False, kernels: str = "auto",
 ) -> Model:
     """Compile a spec into an `nnx.Module`.
+
+    Example:
+        >>> model = flaxspec.build("resnet_cifar", variant="resnet20", params={"classes": 5})
+        >>> model.eval()
+        >>> model(jnp.zeros((1, 32, 32, 3))).shape
+        (1, 5)
 
     Args:
         spec: a path, or a name from the zoo such as "resnet50".
         variant: one of the spec's variants.
         params: values for its params, as in `{"classes": 10}`.
-        operators: operators of your own, usable in the spec by their `word`.
-        seed: of the initial parameters.
+        operators: operators of your own, usable in the spec by their `word`; each is an
+            `Operator` with a method `apply(layer, inputs, context)` that gives a tensor.
+        seed: of the initial parameters; each depends on it and on its own path alone.
         dtype: what floats are computed in; float32 where not given.
         param_dtype: what parameters are kept in; float32 where not given.
         abstract: describe the arrays instead of drawing them, as `nnx.eval_shape` does.
@@ -40,13 +72,7 @@ def build(
     Raises:
         SpecError: with every error of the spec.
     """
-    import jax.numpy as jnp
+    from compiler.lower.build import build_spec
 
-    from compiler.diagnostics import Report
-    from compiler.lower.build import build_model
-    from compiler.pipeline import Request, make_graph
-
-    request = Request(str(spec), variant, values=params, operators=tuple(operators))
-    graph = make_graph(request, Report())
-    return build_model(graph, seed=seed, dtype=dtype or jnp.float32,
-                       param_dtype=param_dtype or jnp.float32, abstract=abstract, kernels=kernels)
+    return build_spec(spec, variant=variant, params=params, operators=tuple(operators), seed=seed,
+                      dtype=dtype, param_dtype=param_dtype, abstract=abstract, kernels=kernels)

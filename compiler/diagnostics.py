@@ -208,6 +208,8 @@ CODES = {
     "F0802": "the run folder cannot be written",
     "F0803": "the loss is no longer a number",
     "F0804": "the memory is too small",
+    "F0805": "a file of weights that cannot be read",
+    "F0806": "weights that do not fit the model",
 }
 
 

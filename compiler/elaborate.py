@@ -923,7 +923,7 @@ class Elaborator:
                    for i, (name, v) in enumerate(graph.outputs.items())}
         params = dict(values.values_)
         table = parameter_table(graph) if "weights" in layer.modifiers else {}
-        node = self.node(layer, place, seen, Call(block.name, graph, params), arriving, outputs,
+        node = self.node(layer, place, seen, Call(block.name, graph, params, block.weights_file), arriving, outputs,
                          table, {}, path)
         for name in graph.outputs:
             if name in block.outputs or name == "output":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from compiler.ops.base import Operator
@@ -49,11 +50,19 @@ class Origin:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """Run a block's graph on the node's inputs."""
+    """Run a block's graph on the node's inputs.
+
+    Attributes:
+        block: the block's name.
+        graph: what it runs.
+        params: the values of its params.
+        weights_file: a file that its weights come from, or None.
+    """
 
     block: str
     graph: Graph
     params: Mapping[str, Any] = field(default_factory=dict)
+    weights_file: Path | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

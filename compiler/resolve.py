@@ -42,6 +42,7 @@ class BlockSpec:
         let: its named values, or None.
         program: the file it is written in, whose params it reads.
         span: where it is declared.
+        weights_file: a file that its weights come from, or None.
     """
 
     name: str
@@ -52,6 +53,7 @@ class BlockSpec:
     let: Node | None
     program: Program
     span: Span
+    weights_file: Path | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -95,6 +97,13 @@ class Program:
         """What this program's layers may be called."""
         return Words({n: tuple(b.params) for n, b in self.blocks.items()}, self.operators,
                      self.defaults)
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file with weights to start from: the nearest that this program or its model names."""
+        if self.weights:
+            return (self.directory or Path()) / self.weights
+        return self.model.weights_file if self.model else None
 
     @property
     def architecture(self) -> Program:
@@ -416,10 +425,10 @@ class _Loader:
                 program.blocks[f"{prefix}.{name}"] = block
             owner = other.architecture
             if owner.layers:
-                owner.weights = owner.weights or weights
+                file = (program.directory or Path()) / weights if weights else other.weights_file
                 program.blocks[f"{prefix}.model"] = BlockSpec(
                     f"{prefix}.model", {}, tuple(owner.inputs), owner.layers, owner.outputs, None,
-                    owner, place)
+                    owner, place, file)
 
     def given(self, node: Node | None, scope: Scope) -> dict[str, Given]:
         """The values of a `with:`."""

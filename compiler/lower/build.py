@@ -1,17 +1,58 @@
-"""Graph to module: the parameters drawn, or only described."""
+"""Graph to module: the parameters drawn, loaded from a file, or only described."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compiler.graph import Graph
+from compiler.diagnostics import Report
+from compiler.graph import Call, Graph, walk
 from compiler.lower.initialise import initial
 from compiler.lower.module import Model
-from compiler.ops.base import Init, Parameter
+from compiler.lower.weights import load_weights
+from compiler.ops.base import Init, Operator, Parameter
+from compiler.pipeline import Request, graph_of, make_program
+
+
+def build_spec(
+    spec: str | Path, *, variant: str = "", params: Mapping[str, Any] | None = None,
+    operators: tuple[type[Operator], ...] = (), seed: int = 0, dtype: Any = None,
+    param_dtype: Any = None, abstract: bool = False, kernels: str = "auto",
+) -> Model:
+    """The module of a spec; `flaxspec.build` documents the arguments.
+
+    Raises:
+        SpecError: with every error of the spec, or of a file of weights it names.
+    """
+    report = Report()
+    program = make_program(Request(str(spec), variant, values=params, operators=operators), report)
+    graph = graph_of(program, report)
+    model = build_model(graph, seed=seed, dtype=dtype or jnp.float32,
+                        param_dtype=param_dtype or jnp.float32, abstract=abstract, kernels=kernels)
+    if not abstract:
+        load_named_weights(model, graph, program.weights_file)
+    return model
+
+
+def load_named_weights(model: Model, graph: Graph, whole: Path | None) -> None:
+    """Load the files of weights that a spec names, for the whole model and for used ones.
+
+    Raises:
+        SpecError: a file is missing, damaged, or does not fit.
+    """
+    if whole is not None:
+        load_weights(model, whole, graph)
+    for path, node in walk(graph):
+        if isinstance(node.operation, Call) and node.operation.weights_file is not None:
+            inner: Any = model
+            for step in path.split("."):
+                inner = getattr(inner, step)
+            load_weights(inner, node.operation.weights_file, node.operation.graph)
 
 
 def build_model(
@@ -36,3 +77,4 @@ def build_model(
         return jnp.asarray(array.astype(np.dtype(param_dtype), copy=False))
 
     return Model(graph, make, dtype=dtype, seed=seed, kernels=kernels)
+
