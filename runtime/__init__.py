@@ -1,0 +1,1 @@
+"""The runtime: trains, evaluates and ships what the compiler made."""

@@ -1,0 +1,47 @@
+"""The daily weather in Seattle that comes with the package.
+
+Source: NOAA, public domain; the table was put together by the Vega project: see NOTICE.
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from runtime.data.embedded import path
+from runtime.data.series import Series
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MEASURED = ("precipitation", "temp_max", "temp_min", "wind")
+YEAR = 365.2425
+
+
+class SeattleWeather(Series):
+    """Daily weather in Seattle, 2012 to 2015: 1,461 days.
+
+    Columns: `precipitation` (mm), `temp_max` and `temp_min` (°C), `wind` (m/s), and the
+    season as a place on a circle, `year_sin` and `year_cos`. The season of the naive
+    forecast is a year.
+    """
+
+    available: ClassVar[tuple[str, ...]] = (*MEASURED, "year_sin", "year_cos")
+    standard: ClassVar[tuple[str, ...]] = MEASURED
+    standard_targets: ClassVar[tuple[str, ...]] = ("temp_max",)
+    season: ClassVar[int] = 365
+
+    dataset: Literal["seattle_weather"] = Field(description="the word that chooses this source")
+
+    def table(self) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        with path("seattle_weather.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        table = {name: np.array([float(row[name]) for row in rows]) for name in MEASURED}
+        days = [datetime.strptime(row["date"], "%Y/%m/%d").toordinal() for row in rows]
+        angle = 2 * np.pi * np.array(days) / YEAR
+        return table | {"year_sin": np.sin(angle), "year_cos": np.cos(angle)}

@@ -1,0 +1,37 @@
+"""The yearly mean sunspot number that comes with the package.
+
+Source: WDC-SILSO, Royal Observatory of Belgium, through the US National Geophysical Data
+Center (NOAA), public domain: see NOTICE. It is version 1 of the series.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from runtime.data.embedded import path
+from runtime.data.series import Series
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Sunspots(Series):
+    """The yearly mean sunspot number, 1700 to 2008: 309 years.
+
+    Columns: `sunspots`. The season of the naive forecast is the solar cycle, 11 years.
+    """
+
+    available: ClassVar[tuple[str, ...]] = ("sunspots",)
+    standard: ClassVar[tuple[str, ...]] = ("sunspots",)
+    standard_targets: ClassVar[tuple[str, ...]] = ("sunspots",)
+    season: ClassVar[int] = 11
+
+    dataset: Literal["sunspots"] = Field(description="the word that chooses this source")
+
+    def table(self) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        rows = np.loadtxt(path("sunspots.csv"), delimiter=",", skiprows=1)
+        return {"sunspots": rows[:, 1]}

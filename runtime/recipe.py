@@ -1,0 +1,311 @@
+"""A recipe: a document that also says what to train on, for what, and how."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+
+from compiler.check import expected, shown
+from compiler.diagnostics import Report, nearest
+from compiler.parse import Mapping, Node, Scalar, Sequence, plain
+from compiler.source import Span
+from compiler.spec import Document, Raw
+from compiler.types import TensorType
+from runtime.data import DataSource
+from runtime.data.source import Source
+from runtime.optim import Call, Optimizer
+from runtime.section import Choice, Section, problem
+from runtime.tasks import AnyTask
+from runtime.tasks.task import Task
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+
+
+class Recipe(Document):
+    """A spec file that may be trained."""
+
+    data: Raw = Field(default=None, description="what to train on")
+    task: Raw = Field(default=None, description="what the outputs are compared with, and how")
+    train: Raw = Field(default=None, description="how to train")
+
+
+class Clip(Section):
+    """What large gradients are cut down to."""
+
+    norm: PositiveNumber | None = Field(
+        default=None, description="the largest norm of all gradients together")
+    value: PositiveNumber | None = Field(default=None, description="the largest absolute value")
+
+    @model_validator(mode="after")
+    def _cuts_something(self) -> Self:
+        if self.norm is None and self.value is None:
+            raise problem("`clip` cuts nothing", help="say `clip: {norm: 1.0}`")
+        return self
+
+    @property
+    def calls(self) -> list[Call]:
+        """The optax transformations that it stands for."""
+        calls = []
+        if self.value is not None:
+            calls.append(Call("transforms", "clip", {"max_delta": self.value}))
+        if self.norm is not None:
+            calls.append(Call("transforms", "clip_by_global_norm", {"max_norm": self.norm}))
+        return calls
+
+
+class Train(Section):
+    """How to train."""
+
+    epochs: Positive | None = Field(
+        default=None, description="how often every training example is seen")
+    steps: Positive | None = Field(
+        default=None, description="how many optimiser steps to make, instead of `epochs`")
+    batch_size: Positive = Field(description="how many examples a step takes")
+    evaluation_batch_size: Positive | None = Field(
+        default=None, description="how many examples are evaluated at once, on which no figure "
+                                  "depends; `batch_size` where not given")
+    optimizer: Optimizer = Field(
+        description="one of optax's optimisers by name, or a chain of its transformations")
+    clip: Clip | None = Field(default=None, description="what large gradients are cut down to")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32,
+        description="decides initial weights, order, augmentation and dropout")
+    last_batch: Literal["keep", "drop"] = Field(
+        default="keep", description="whether the examples that do not fill a batch are trained on")
+    evaluate_every: Positive = Field(
+        default=1, description="epochs from one look at the validation part to the next")
+    keep: Literal["last", "best"] = Field(
+        default="last", description="which weights are tested and saved: the last ones, or those "
+                                    "of the epoch with the best validation metric")
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise problem("a run is given either by `epochs` or by `steps`",
+                          help="add `epochs: 20`" if self.epochs is None else "take one away")
+        return self
+
+
+@dataclass(frozen=True)
+class Training:
+    """The checked sections of a recipe, and where each begins.
+
+    Attributes:
+        data: the source.
+        task: the task.
+        train: the rest.
+        spans: the places of the sections' keys.
+    """
+
+    data: Source
+    task: Task
+    train: Train
+    spans: AbstractMapping[str, Span]
+
+
+SECTIONS: dict[str, tuple[Any, str]] = {
+    "data": (DataSource, "add `data: {dataset: digits}`"),
+    "task": (AnyTask, "add `task: classification`"),
+    "train": (Train, "add `train: {epochs: 20, batch_size: 128, optimizer: {adam: 1e-3}}`"),
+}
+
+
+def is_recipe(document: Document) -> bool:
+    """Whether a document has any section of a recipe."""
+    return any(getattr(document, name, None) is not None for name in SECTIONS)
+
+
+def read_training(document: Document, tree: Mapping, report: Report) -> Training | None:
+    """The sections of a recipe, checked; None, and a report, where they are not in order.
+
+    Args:
+        document: the document that holds them as nodes.
+        tree: the document's tree, for the places.
+        report: where errors go.
+    """
+    values: dict[str, Any] = {}
+    for name, (kind, help) in SECTIONS.items():
+        node = getattr(document, name, None)
+        if node is None or (isinstance(node, Scalar) and node.value is None):
+            report.error("F0610", f"a recipe needs `{name}`", tree.span, f"`{name}` is missing",
+                         help=help)
+            continue
+        values[name] = read_section(kind, node, name, tree.key_spans[name], report)
+    if len(values) < len(SECTIONS) or None in values.values():
+        return None
+    spans = {name: tree.key_spans[name] for name in SECTIONS}
+    training = Training(**values, spans=spans)
+    best_of_nothing = training.train.keep == "best" and not training.data.validation
+    if best_of_nothing:
+        report.error("F0611", "`keep: best` needs a validation part to choose by", spans["train"],
+                     help="set `validation: 0.1` in `data`, or `keep: last`")
+    return None if best_of_nothing else training
+
+
+def check_training(
+    training: Training, inputs: AbstractMapping[str, TensorType],
+    outputs: AbstractMapping[str, TensorType], report: Report,
+) -> dict[str, str]:
+    """Check a recipe against its model.
+
+    Args:
+        training: the recipe's sections.
+        inputs: the model's inputs.
+        outputs: its outputs in training, the main one first.
+        report: where errors go.
+
+    Returns:
+        For each input of the model the field of the data that it gets.
+    """
+    fields = training.data.fields()
+    training.task.check(outputs, fields, report, training.spans["task"])
+    names = [name for name in fields if name not in training.data.targets()]
+    bound: dict[str, str] = {}
+    for name, wanted in inputs.items():
+        # One input and one field need no names to find each other.
+        field = names[0] if name not in names and len(inputs) == len(names) == 1 else name
+        if field not in names:
+            report.error(
+                "F0614", f"the data has no field for the model's input `{name}`",
+                training.spans["data"], nearest(name, names),
+                notes=[f"fields of {training.data.dataset}: {', '.join(names)}"],
+                help="give the model's input the name of a field")
+        elif reason := _misfit(fields[field], wanted):
+            report.error(
+                "F0614", f"`{field}` of {training.data.dataset} does not fit the model's input "
+                         f"`{name}`: {reason}", training.spans["data"],
+                notes=[f"`{field}` is {fields[field].described()}",
+                       f"`{name}` is {wanted.described()}"])
+        else:
+            bound[name] = field
+    return bound
+
+
+def _misfit(given: TensorType, wanted: TensorType) -> str:
+    """Why data of one type cannot be an input of another, or ""."""
+    if given.axes != wanted.axes:
+        return "it has other axes"
+    for axis, size, room in zip(given.axes, given.shape, wanted.shape):
+        if isinstance(room, int) and size != room:
+            return f"{axis} is {size}, not {room}"
+    if given.dtype != wanted.dtype:
+        return f"it holds {given.dtype} values, not {wanted.dtype}"
+    if given.vocabulary and wanted.vocabulary and given.vocabulary > wanted.vocabulary:
+        return f"its vocabulary is {given.vocabulary}, not {wanted.vocabulary}"
+    return ""
+
+
+def read_section(kind: Any, node: Node, name: str, span: Span, report: Report) -> Any:
+    """A value of a Pydantic type from a piece of the tree, or None after errors.
+
+    Args:
+        kind: a model, or a union of models.
+        node: the piece.
+        name: its key.
+        span: the place of its key.
+        report: where errors go.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(plain(node))
+    except ValidationError as error:
+        root = _Place(node, span, f"`{name}`")
+        for item in error.errors(include_url=False):
+            _report(cast(AbstractMapping[str, Any], item), kind, root, report)
+        return None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A node, where to point for it, and the key that it stands under, in backticks."""
+
+    node: Node
+    span: Span
+    key: str
+
+    def at(self, loc: tuple[Any, ...]) -> _Place:
+        """The place that an error's location leads to, as far as it is in the tree.
+
+        Pydantic puts the words of unions between the keys; they are passed by.
+        """
+        place = self
+        for step in loc:
+            node = place.node
+            if isinstance(node, Mapping) and step in node:
+                place = _Place(node[step], node.key_spans[step], f"`{step}`")
+            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node):
+                place = _Place(node[step], node[step].span, place.key)
+        return place
+
+
+def _report(
+    item: AbstractMapping[str, Any], kind: Any, root: _Place, report: Report,
+) -> None:
+    """Report one of Pydantic's errors at its place in the tree."""
+    loc, context = item["loc"], item.get("ctx", {})
+    place = root.at(loc)
+    # A wrong key is shown by the key, a wrong value by the value.
+    span = place.node.span if isinstance(place.node, Scalar) else place.span
+    match item["type"]:
+        case "problem":
+            report.error(context["code"], context["headline"], span, context["label"],
+                         notes=context["notes"], help=context["help"])
+        case "missing":
+            info = _fields_at(kind, loc[:-1])[loc[-1]]
+            report.error("F0204", f"{place.key} needs `{loc[-1]}`", place.span,
+                         f"`{loc[-1]}` is missing",
+                         help=f"add `{loc[-1]}: …`, {expected(info)}: {info.description}")
+        case "extra_forbidden":
+            fields, owner = list(_fields_at(kind, loc[:-1])), root.at(loc[:-1])
+            report.error("F0203", f"`{loc[-1]}` is not a field of {owner.key}", place.span,
+                         nearest(str(loc[-1]), fields),
+                         notes=[f"fields of {owner.key}: {', '.join(fields)}"])
+        case "union_tag_invalid":
+            names = context["expected_tags"].replace("'", "").split(", ")
+            report.error("F0612", f"`{context['tag']}` is not one of the choices", span,
+                         nearest(context["tag"], names), notes=[f"there are: {', '.join(names)}"])
+        case "union_tag_not_found":
+            report.error("F0612", f"{place.key} does not say which one", span,
+                         help="name one, with its fields behind it or beside it")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            report.error("F0205", f"{place.key} takes a map, not {shown(plain(place.node))}", span)
+        case _:
+            found = plain(place.node) if isinstance(place.node, Scalar) else item["input"]
+            info = _fields_at(kind, loc[:-1]).get(loc[-1]) if loc else None
+            wanted = f"takes {expected(info)}" if info else (
+                f"does not fit: {item['msg'][0].lower()}{item['msg'][1:]}")
+            report.error("F0205", f"{place.key} {wanted}, not {shown(found)}", span)
+
+
+def _fields_at(kind: Any, loc: tuple[Any, ...]) -> AbstractMapping[str, Any]:
+    """The fields of the model that an error's location leads to."""
+    for step in loc:
+        kind = _bare(kind)
+        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+            kind = next(a for a in typing.get_args(kind) if _word(_bare(a)) == step)
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[step].annotation
+        else:  # a list or a map
+            kind = typing.get_args(kind)[-1]
+    return getattr(_bare(kind), "model_fields", {})
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its annotations, and without `| None`."""
+    while typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    members = [a for a in typing.get_args(kind) if a is not type(None)]
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return _bare(members[0]) if is_union and len(members) == 1 else kind
+
+
+def _word(model: type[BaseModel]) -> str:
+    """What chooses a member of a union: its word, or its `dataset`."""
+    if issubclass(model, Choice):
+        return model.word
+    return typing.get_args(model.model_fields["dataset"].annotation)[0]

@@ -1,0 +1,88 @@
+"""What a task is: what the model's outputs are compared with, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from compiler.diagnostics import Report, nearest
+from compiler.source import Span
+from compiler.types import TensorType
+from runtime.section import Choice
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from compiler.lower.tensor import Tensor
+    from runtime.batch import Batch, Ratio
+    from runtime.data.dataset import Dataset
+
+
+class Task(Choice):
+    """The base of every task.
+
+    `check` imports neither NumPy nor JAX, so that a recipe is checked without them.
+    """
+
+    # The metric that tells runs and epochs apart, and which way is better.
+    monitor: ClassVar[str]
+    better: ClassVar[Literal["higher", "lower"]]
+
+    def check(
+        self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
+        report: Report, span: Span | None,
+    ) -> None:
+        """Report what in a model's outputs or a data set's fields does not suit the task.
+
+        Args:
+            outputs: the model's outputs in training by name, the main one first.
+            fields: the data's fields.
+            report: where errors go.
+            span: where the recipe names the task.
+        """
+        raise NotImplementedError
+
+    def measure(
+        self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
+    ) -> dict[str, Ratio]:
+        """The loss and the metrics of a batch, as ratios that add up over batches.
+
+        Args:
+            outputs: the model's outputs by name.
+            batch: the examples; rows that do not count add nothing.
+            training: whether `loss` is the one to minimise, with smoothing and the
+                auxiliary heads, or the plain one.
+        """
+        raise NotImplementedError
+
+    def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
+        """The figures to report, from the means of what `measure` gave."""
+        return {name: float(mean) for name, mean in means.items()}
+
+    def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
+        """Figures of simple methods on the test part, for comparison, by method."""
+        return {}
+
+
+def has_field(
+    task: Task, name: str, fields: Mapping[str, TensorType], report: Report, span: Span | None,
+) -> bool:
+    """Whether the data has the field that a task wants; reports where not."""
+    if name in fields:
+        return True
+    report.error("F0615", f"{task.word} needs a field `{name}`, which this data set does not have",
+                 span, nearest(name, fields),
+                 notes=[f"its fields: {', '.join(f'{n} {t}' for n, t in fields.items())}"])
+    return False
+
+
+def has_output(
+    task: Task, name: str, outputs: Mapping[str, TensorType], report: Report, span: Span | None,
+) -> bool:
+    """Whether the model has the output that a task wants; reports where not."""
+    if name in outputs:
+        return True
+    report.error("F0616", f"{task.word} names an output `{name}`, which the model does not have",
+                 span, nearest(name, outputs),
+                 notes=[f"its outputs: {', '.join(f'{n} {t}' for n, t in outputs.items())}"])
+    return False
