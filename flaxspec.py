@@ -34,14 +34,15 @@ def _refuse_shadowed_packages() -> None:
 _refuse_shadowed_packages()
 
 from compiler.diagnostics import Diagnostic, SpecError  # noqa: E402
-from compiler.ops.base import Operator, Parameter, ShapeError  # noqa: E402
+from compiler.ops.base import Init, Operator, Parameter, ShapeError  # noqa: E402
 from compiler.types import TensorType  # noqa: E402
 
 if TYPE_CHECKING:
     from compiler.lower.module import Model
 
 __version__ = "0.1.0"
-__all__ = ["Diagnostic", "Operator", "Parameter", "ShapeError", "SpecError", "TensorType", "build"]
+__all__ = ["Diagnostic", "Init", "Operator", "Parameter", "ShapeError", "SpecError", "TensorType",
+           "build"]
 
 
 def build(

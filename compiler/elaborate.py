@@ -815,9 +815,7 @@ class Elaborator:
             inner = owner.inside(segment, values)
             flow = self.run(layer.branches["layers"], inner, flow)
             self.name(segment, Entity(flow, layer.span, inner.own), owner, layer.span)
-        if layer.is_named or not rows or section.index:
-            members = owner.own if layer.is_named else {}
-            self.bind(layer, place, Entity(flow, layer.span, members))
+        self.bind(layer, place, Entity(flow, layer.span, owner.own if layer.is_named else {}))
         return flow
 
     def rows(self, section: Loop | Repeat, layer: LayerSpec, seen: Seen, place: _Place,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -88,9 +87,15 @@ class GraphModule(nnx.Module):
             context, frozen=context.frozen or node.freeze,
             tied=tuple(_find(self, path).get(name) for path, name in node.ties.values()))
         module = _find(self, node.weights)
-        if node.remat:
-            return nnx.remat(partial(_apply, node, context=context))(module, inputs)
-        return _apply(node, module, inputs, context)
+        if not node.remat:
+            return _apply(node, module, inputs, context)
+
+        def again(module: Any, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+            return _apply(node, module, inputs, context)
+
+        if module is NOTHING:
+            return jax.checkpoint(lambda inputs: again(NOTHING, inputs))(inputs)
+        return nnx.remat(again)(module, inputs)
 
 
 def _apply(node: Node, module: Any, inputs: tuple[Tensor, ...], context: Context,
