@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 
@@ -19,6 +20,8 @@ class Context:
             last batch do not count in batch statistics.
         frozen: the layer's parameters and statistics must stay as they are.
         tied: for each tied field, the borrowed array.
+        dtype: of the floats that a layer makes from integers (embed, one_hot); the width it
+            keeps its parameters in, or float32, where None.
         kernels: "auto" for our kernels, "reference" for XLA's plain operations.
     """
 
@@ -27,6 +30,7 @@ class Context:
     row_mask: jax.Array | None = None
     frozen: bool = False
     tied: tuple[jax.Array, ...] = ()
+    dtype: Any = None
     kernels: str = "auto"
 
     def at(self, path: str) -> Context:

@@ -71,6 +71,10 @@ class Embed(Operator):
     vocabulary: Positive | None = Field(
         None, description="how many indices there are; the input's vocabulary where not given")
 
+    def settled(self, *inputs: TensorType) -> Embed:
+        vocabulary = vocabulary_of(inputs[0], self.vocabulary, "vocabulary", self.word)
+        return self.model_copy(update={"vocabulary": vocabulary})
+
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         vocabulary_of(x, self.vocabulary, "vocabulary", self.word)
@@ -90,6 +94,10 @@ class OneHot(Operator):
 
     classes: Positive | None = Field(
         None, description="how many indices there are; the input's vocabulary where not given")
+
+    def settled(self, *inputs: TensorType) -> OneHot:
+        classes = vocabulary_of(inputs[0], self.classes, "classes", self.word)
+        return self.model_copy(update={"classes": classes})
 
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
