@@ -230,7 +230,7 @@ def expect_channels(x: TensorType, word: str) -> int:
     expect_float(x, word)
     if x.channels is None:
         raise ShapeError(f"`{word}` needs a channels axis, its input is {x.described()}",
-                         "give the input a last axis `channels`, of size 1 perhaps", code="F0441")
+                         "give the input a last axis `channels`, of size 1 perhaps", code="F0403")
     return expect_known(x.channels, f"the number of channels that `{word}` takes",
                         "give the size as a number")
 
@@ -257,7 +257,7 @@ def expect_axis(x: TensorType, axis: str, word: str, field: str = "axis") -> Non
         raise ShapeError(
             f"`{word}` is to act on the axis `{axis}`, but its input is {x.described()}",
             f"the axes here are {', '.join(x.axes)}" if x.axes else "the input has no axes",
-            field=field, code="F0441")
+            field=field, code="F0403")
 
 
 def expect_size(x: TensorType, axis: str, word: str) -> int:
@@ -272,4 +272,4 @@ def expect_size(x: TensorType, axis: str, word: str) -> int:
     raise ShapeError(
         f"`{word}` must know the size of {axis}, but it is `{size}`",
         "give the input a fixed length, or bring time to one step before: `pool`, `select: last`",
-        code="F0444")
+        code="F0404")
