@@ -70,6 +70,7 @@ class Program:
         layers: the model's layers; empty where the model is another program's.
         outputs: output name to (local name, its place).
         defaults: operator fields set throughout the file.
+        used: the program that each prefix of `use` names.
         model: the program that `model: {use: …}` names, or None.
         weights: a file with weights to start from, or "".
         variant: the variant chosen, or "".
@@ -86,6 +87,7 @@ class Program:
     layers: tuple[LayerSpec, ...] = ()
     outputs: dict[str, tuple[str, Span]] = field(default_factory=dict)
     defaults: dict[str, Mapping] = field(default_factory=dict)
+    used: dict[str, Program] = field(default_factory=dict)
     model: Program | None = None
     weights: str = ""
     variant: str = ""
@@ -421,6 +423,7 @@ class _Loader:
             other = self.used(reference, place, program.directory, variant, given, stack)
             if other is None:
                 continue
+            program.used[prefix] = other
             for name, block in other.blocks.items():
                 program.blocks[f"{prefix}.{name}"] = block
             owner = other.architecture
