@@ -18,7 +18,7 @@ from compiler.lower.kernels.recurrent_core import (
 )
 
 
-def _scan(
+def plain_scan(
     how: Recurrence, steps: Array, bias: Array | None, kernel: Array, projection: Array | None,
     mask: Array | None, h0: Array, c0: Array, valid: Array | None,
 ) -> tuple[Array, Array, Array]:
@@ -105,5 +105,5 @@ def _backward(how, kept, gradients):
             dh0, dc0, None)
 
 
-scan = jax.custom_vjp(_scan, nondiff_argnums=(0,))
+scan = jax.custom_vjp(plain_scan, nondiff_argnums=(0,))
 scan.defvjp(_forward, _backward)
