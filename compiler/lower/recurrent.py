@@ -146,12 +146,12 @@ def _conv_lstm(
 
 def _initial(op: Rnn | Lstm | Gru, layer: Layer, inputs: tuple[Tensor, ...]) -> State | None:
     """What the layers begin with: given, carried from the batch before, or None for zeros."""
-    cells = op.layers * len(op.suffixes)
+    cells, rows = op.layers * len(op.suffixes), len(inputs[0].array)
     if len(inputs) > 1:
         return _split(inputs[1].array, op.state_sizes, cells)
     variable = getattr(layer, carry.NAME, None)
     # A batch with another number of rows continues no text.
-    if variable is None or len(variable[...]) != len(inputs[0].array):
+    if variable is None or len(variable[...]) != rows:
         return None
     return _split(jax.lax.stop_gradient(variable[...]), op.state_sizes, cells)
 
