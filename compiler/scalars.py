@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 
-Value = None | bool | int | float | str
+Value = bool | int | float | str | None
 
 MAX_NUMBER = 100  # characters; no length, count or rate needs more
 

@@ -86,14 +86,14 @@ def explain(stop: Stop) -> Trap:
     if "could not find expected ':'" in problem:
         return _no_colon(stop)
     if "found unexpected ':'" in problem:
-        end = flow_end(stop.draft.text, stop.begin)
-        return glued_colon(stop.draft, stop.begin, end) or _anything(stop)
+        return _colon_in_word(stop)
     if "sequence entries are not allowed" in problem:
         return _list_in_line(stop)
     if "directive" in problem or "incompatible" in problem:
         return _directive(stop)
     if stop.draft.text[stop.begin : stop.begin + 1] in tuple(_MEANINGS) and (
-            "cannot start" in problem or stop.at != stop.begin):
+            "cannot start" in problem or "keys are not allowed" in problem
+            or stop.at != stop.begin):
         text, start = stop.draft.text, stop.begin
         return unquoted_start(stop.draft, start, flow_end(text, start) if stop.brackets
                               else value_end(text, start))
@@ -230,6 +230,16 @@ def _bare_name(draft: Draft, start: int, end: int, key_start: int, key_end: int)
         help=f"write\n{item}{name}:\n{indent}{line}", mend=mend)
 
 
+def _colon_in_word(stop: Stop) -> Trap:
+    """`{kernel:[3, 3]}`, which YAML stops at, where it takes `{kernel:3}` for one text."""
+    text, start = stop.draft.text, stop.begin
+    end = max(flow_end(text, start), stop.at + 1)
+    fixed = f"{text[start : stop.at + 1]} {text[stop.at + 1 : end]}"
+    return Trap(stop.draft, "F0119", "a space is missing after the colon", start, end,
+                "YAML cannot tell where the key ends", help=f"write `{fixed}`",
+                mend=[(stop.at + 1, " ")])
+
+
 def _no_colon(stop: Stop) -> Trap:
     draft, text = stop.draft, stop.draft.text
     start, end = stop.begin, value_end(text, stop.begin)
@@ -258,6 +268,7 @@ _MEANINGS = {
     "|": "`|` is a block of text on the lines below",
     ">": "`>` is a block of text on the lines below",
     "%": "`%` is a directive to YAML",
+    "?": "`?` is the sign of a key",
     "@": "`@` is reserved by YAML",
     "`": "this is reserved by YAML",
 }
