@@ -218,9 +218,10 @@ class PositionalEncoding(Operator):
                                  "drop `length`, or use `kind: learned`", field="length",
                                  code="F0452")
             return x
-        if isinstance(x.length, int) and x.length > self.table(x):
+        longest = self.table(x)
+        if isinstance(x.length, int) and x.length > longest:
             raise ShapeError(
-                f"`positional_encoding` has {self.length} steps, its input {x.length}",
+                f"`positional_encoding` has {longest} steps, its input {x.length}",
                 f"give it a `length` of {x.length}", field="length", code="F0455")
         return x
 
