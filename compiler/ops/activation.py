@@ -49,7 +49,7 @@ class LeakyRelu(Elementwise):
     word: ClassVar[str] = "leaky_relu"
     main: ClassVar[str | None] = "slope"
 
-    slope: float = Field(0.01, description="The factor of negative values.")
+    slope: float = Field(0.01, description="the factor of negative values")
 
 
 class Prelu(Operator):
@@ -58,7 +58,7 @@ class Prelu(Operator):
     word: ClassVar[str] = "prelu"
     main: ClassVar[str | None] = "slope"
 
-    slope: float = Field(0.25, description="The slope at the beginning.")
+    slope: float = Field(0.25, description="the slope at the beginning")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = expect_float(inputs[0], self.word)
@@ -76,7 +76,7 @@ class Elu(Elementwise):
     word: ClassVar[str] = "elu"
     main: ClassVar[str | None] = "alpha"
 
-    alpha: float = Field(1.0, description="What negative values tend to, with a minus.")
+    alpha: float = Field(1.0, description="what negative values tend to, with a minus")
 
 
 class Gelu(Elementwise):
@@ -84,7 +84,7 @@ class Gelu(Elementwise):
 
     word: ClassVar[str] = "gelu"
 
-    approximate: bool = Field(False, description="Use the approximation by tanh.")
+    approximate: bool = Field(False, description="use the approximation by tanh")
 
 
 class Silu(Elementwise):
@@ -128,8 +128,8 @@ class Normalised(Operator):
 
     main: ClassVar[str | None] = "axis"
 
-    axis: str = Field("channels", description="The axis to normalise over; padded steps of "
-                                              "`time` get nothing.")
+    axis: str = Field("channels", description="the axis to normalise over; padded steps of "
+                                              "`time` get nothing")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         expect_axis(inputs[0], self.axis, self.word)
@@ -157,7 +157,7 @@ class Maxout(Operator):
     word: ClassVar[str] = "maxout"
     main: ClassVar[str | None] = "pieces"
 
-    pieces: Positive = Field(2, description="How many channels compete for one of the output.")
+    pieces: Positive = Field(2, description="how many channels compete for one of the output")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = expect_float(inputs[0], self.word)
@@ -189,8 +189,8 @@ class Clip(Numeric):
 
     word: ClassVar[str] = "clip"
 
-    min: float | None = Field(None, description="The smallest value, if bounded.")
-    max: float | None = Field(None, description="The largest value, if bounded.")
+    min: float | None = Field(None, description="the smallest value, if bounded")
+    max: float | None = Field(None, description="the largest value, if bounded")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -211,7 +211,7 @@ class Scale(Operator):
 
     word: ClassVar[str] = "scale"
 
-    init_value: float = Field(1.0, description="The factor at the beginning.")
+    init_value: float = Field(1.0, description="the factor at the beginning")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = expect_float(inputs[0], self.word)
@@ -245,7 +245,7 @@ class Cast(Operator):
     word: ClassVar[str] = "cast"
     main: ClassVar[str | None] = "to"
 
-    to: Literal["float", "int", "bool"] = Field(description="The kind of the elements.")
+    to: Literal["float", "int", "bool"] = Field(description="the kind of the elements")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = inputs[0]

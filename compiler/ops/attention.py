@@ -61,14 +61,14 @@ class Attention(Operator):
     main: ClassVar[str | None] = "memory"
     references: ClassVar[tuple[str, ...]] = ("memory",)
 
-    memory: str = Field(description="The tensor to look at: (time, channels), or an image.")
+    memory: str = Field(description="the tensor to look at: (time, channels), or an image")
     score: Literal["dot", "general", "additive"] = Field(
-        "dot", description="How well a query and a step of the memory go together.")
+        "dot", description="how well a query and a step of the memory go together")
     units: Positive | None = Field(
-        None, description="For `additive`: how many hidden units; the query's channels where "
-                          "not given.")
-    scaled: bool = Field(False, description="Divide scores by the root of the channels (Vaswani "
-                                            "et al. 2017).")
+        None, description="for `additive`: how many hidden units; the query's channels where "
+                          "not given")
+    scaled: bool = Field(False, description="divide scores by the root of the channels (Vaswani "
+                                            "et al. 2017)")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         query, memory = inputs
@@ -107,7 +107,7 @@ class Attention(Operator):
         }
         return scores[self.score] + q * m * seen
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         return {axis: None for axis in inputs[1].window_axes}
 
     def saved(self, *inputs: TensorType) -> int:
@@ -128,14 +128,14 @@ class MultiHeadAttention(Operator):
     random: ClassVar[Literal["never", "training", "always"]] = "training"
     modal: ClassVar[bool] = True
 
-    heads: Positive = Field(description="How many subspaces.")
+    heads: Positive = Field(description="how many subspaces")
     units: Positive | None = Field(
-        None, description="The width of all heads together; the flow's channels where not given.")
+        None, description="the width of all heads together; the flow's channels where not given")
     memory: str | None = Field(
-        None, description="The tensor to look at; the flow itself where not given.")
-    causal: bool = Field(False, description="A step sees itself and those before it only.")
-    dropout: Probability = Field(0.0, description="The probability of dropping a weight.")
-    bias: bool = Field(True, description="Add biases to all four products.")
+        None, description="the tensor to look at; the flow itself where not given")
+    causal: bool = Field(False, description="a step sees itself and those before it only")
+    dropout: Probability = Field(0.0, description="the probability of dropping a weight")
+    bias: bool = Field(True, description="add biases to all four products")
 
     def width(self, query: TensorType) -> int:
         """The width of all heads together."""
@@ -174,7 +174,7 @@ class MultiHeadAttention(Operator):
         width, q, m = self.width(inputs[0]), places(inputs[0]), places(inputs[-1])
         return 2 * q * channels * width + 2 * m * seen * width + 2 * q * m * width
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         return {axis: None for axis in inputs[-1].window_axes}
 
     def saved(self, *inputs: TensorType) -> int:
@@ -193,10 +193,10 @@ class PositionalEncoding(Operator):
     main: ClassVar[str | None] = "kind"
 
     kind: Literal["sinusoidal", "learned"] = Field(
-        "sinusoidal", description="A fixed formula, or a table that is trained.")
+        "sinusoidal", description="a fixed formula, or a table that is trained")
     length: Positive | None = Field(
-        None, description="For `learned`: how many steps the table has; that of the input "
-                          "where it is known.")
+        None, description="for `learned`: how many steps the table has; that of the input "
+                          "where it is known")
 
     def table(self, x: TensorType) -> int:
         """The number of steps of the learned table."""

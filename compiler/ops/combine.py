@@ -85,7 +85,7 @@ class Concat(Operator):
     word: ClassVar[str] = "concat"
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
-    axis: str = Field("channels", description="The axis along which the branches are laid.")
+    axis: str = Field("channels", description="the axis along which the branches are laid")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         for x in inputs:
@@ -120,8 +120,8 @@ class Stack(Operator):
     word: ClassVar[str] = "stack"
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
-    axis: str = Field("time", description="The new axis: time, depth, height, width, frequency "
-                                          "or channels.")
+    axis: str = Field("time", description="the new axis: time, depth, height, width, frequency "
+                                          "or channels")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         if self.axis not in AXES:
@@ -161,7 +161,7 @@ class Matmul(Operator):
     word: ClassVar[str] = "matmul"
     arity: ClassVar[tuple[int, int | None]] = (2, 2)
 
-    axis: str = Field("time", description="The axis of the second tensor that is summed over.")
+    axis: str = Field("time", description="the axis of the second tensor that is summed over")
 
     def columns(self, axes: tuple[str, ...]) -> str:
         """Which of the second tensor's axes becomes the channels of the result."""

@@ -24,7 +24,7 @@ from compiler.types import AXES, SPACE_AXES, Size, TensorType, window_size
 
 # One number for both sides of an axis, or (before, after).
 Sides = NonNegative | tuple[NonNegative, NonNegative]
-SPACE = "The same for every space axis that is not named itself."
+SPACE = "the same for every space axis that is not named itself"
 
 
 class Axial(Operator):
@@ -66,15 +66,15 @@ class Pad(Axial):
 
     word: ClassVar[str] = "pad"
 
-    time: Sides | None = Field(None, description="Steps before and after: 2, or [2, 0].")
+    time: Sides | None = Field(None, description="steps before and after: 2, or [2, 0]")
     space: Sides | None = Field(None, description=SPACE)
-    depth: Sides | None = Field(None, description="Planes before and after.")
-    height: Sides | None = Field(None, description="Lines above and below.")
-    width: Sides | None = Field(None, description="Columns left and right.")
-    frequency: Sides | None = Field(None, description="Bands below and above.")
-    channels: Sides | None = Field(None, description="Channels before and after.")
+    depth: Sides | None = Field(None, description="planes before and after")
+    height: Sides | None = Field(None, description="lines above and below")
+    width: Sides | None = Field(None, description="columns left and right")
+    frequency: Sides | None = Field(None, description="bands below and above")
+    channels: Sides | None = Field(None, description="channels before and after")
     mode: Literal["zeros", "reflect", "edge"] = Field(
-        "zeros", description="What the new elements are; reflect leaves the edge itself out.")
+        "zeros", description="what the new elements are; reflect leaves the edge itself out")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = inputs[0]
@@ -100,14 +100,14 @@ class Crop(Axial):
     main: ClassVar[str | None] = "size"
 
     size: PerAxis | None = Field(
-        None, description="The sizes of the space axes that stay, about the centre.")
-    time: Sides | None = Field(None, description="Steps to drop at the start and the end.")
+        None, description="the sizes of the space axes that stay, about the centre")
+    time: Sides | None = Field(None, description="steps to drop at the start and the end")
     space: Sides | None = Field(None, description=SPACE)
-    depth: Sides | None = Field(None, description="Planes to drop in front and behind.")
-    height: Sides | None = Field(None, description="Lines to drop above and below.")
-    width: Sides | None = Field(None, description="Columns to drop left and right.")
-    frequency: Sides | None = Field(None, description="Bands to drop below and above.")
-    channels: Sides | None = Field(None, description="Channels to drop before and after.")
+    depth: Sides | None = Field(None, description="planes to drop in front and behind")
+    height: Sides | None = Field(None, description="lines to drop above and below")
+    width: Sides | None = Field(None, description="columns to drop left and right")
+    frequency: Sides | None = Field(None, description="bands to drop below and above")
+    channels: Sides | None = Field(None, description="channels to drop before and after")
 
     def cuts(self, x: TensorType) -> dict[str, tuple[int, int]]:
         """How many elements go at both sides of each axis that is cropped."""
@@ -149,9 +149,9 @@ class Range(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    start: int | None = Field(None, description="The first; negative ones count from the end.")
-    stop: int | None = Field(None, description="The first that is left out.")
-    step: Positive = Field(1, description="Take every element, every second, …")
+    start: int | None = Field(None, description="the first; negative ones count from the end")
+    stop: int | None = Field(None, description="the first that is left out")
+    step: Positive = Field(1, description="take every element, every second, …")
 
     @property
     def follows(self) -> bool:
@@ -180,13 +180,13 @@ class Slice(Axial):
 
     word: ClassVar[str] = "slice"
 
-    time: Range | None = Field(None, description="Which steps.")
+    time: Range | None = Field(None, description="which steps")
     space: Range | None = Field(None, description=SPACE)
-    depth: Range | None = Field(None, description="Which planes.")
-    height: Range | None = Field(None, description="Which lines.")
-    width: Range | None = Field(None, description="Which columns.")
-    frequency: Range | None = Field(None, description="Which bands.")
-    channels: Range | None = Field(None, description="Which channels.")
+    depth: Range | None = Field(None, description="which planes")
+    height: Range | None = Field(None, description="which lines")
+    width: Range | None = Field(None, description="which columns")
+    frequency: Range | None = Field(None, description="which bands")
+    channels: Range | None = Field(None, description="which channels")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = inputs[0]
@@ -203,7 +203,7 @@ class Slice(Axial):
                                  "take a part that is there", field=axis, code="F0448")
         return x.resized(**sizes)
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         chosen = self.chosen(inputs[0])
         return {a: Window(1, part.step) for a, part in chosen.items() if a != "channels"}
 
@@ -217,13 +217,13 @@ class Shift(Axial):
 
     word: ClassVar[str] = "shift"
 
-    time: int | None = Field(None, description="By how many steps; negative ones go back.")
-    depth: int | None = Field(None, description="By how many planes.")
-    height: int | None = Field(None, description="By how many lines.")
-    width: int | None = Field(None, description="By how many columns.")
-    frequency: int | None = Field(None, description="By how many bands.")
-    channels: int | None = Field(None, description="By how many channels.")
-    fill: float = Field(0.0, description="What comes in.")
+    time: int | None = Field(None, description="by how many steps; negative ones go back")
+    depth: int | None = Field(None, description="by how many planes")
+    height: int | None = Field(None, description="by how many lines")
+    width: int | None = Field(None, description="by how many columns")
+    frequency: int | None = Field(None, description="by how many bands")
+    channels: int | None = Field(None, description="by how many channels")
+    fill: float = Field(0.0, description="what comes in")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         self.chosen(inputs[0])

@@ -26,7 +26,7 @@ class Dropping(TrainingNoise):
 
     main: ClassVar[str | None] = "rate"
 
-    rate: Probability = Field(0.5, description="The probability of being dropped.")
+    rate: Probability = Field(0.5, description="the probability of being dropped")
 
 
 class Dropout(Dropping):
@@ -53,7 +53,7 @@ class GaussianNoise(TrainingNoise):
     word: ClassVar[str] = "gaussian_noise"
     main: ClassVar[str | None] = "stddev"
 
-    stddev: Annotated[float, Field(ge=0)] = Field(description="Their standard deviation.")
+    stddev: Annotated[float, Field(ge=0)] = Field(description="their standard deviation")
 
 
 class Random(Operator):
@@ -67,11 +67,11 @@ class Random(Operator):
     random: ClassVar[Literal["never", "training", "always"]] = "always"
 
     shape: tuple[Positive, ...] | None = Field(
-        None, description="The sizes without the batch; those of the input where not given.")
+        None, description="the sizes without the batch; those of the input where not given")
     axes: tuple[str, ...] | None = Field(
-        None, description="The axes; those of an input of that rank where not given.")
+        None, description="the axes; those of an input of that rank where not given")
     distribution: Literal["normal", "uniform"] = Field(
-        "normal", description="The standard normal distribution, or uniform in [0, 1).")
+        "normal", description="the standard normal distribution, or uniform in [0, 1)")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         if self.shape is None:

@@ -25,7 +25,7 @@ from compiler.ops.base import (
     per_axis,
 )
 from compiler.ops.extent import Crop, Pad, Shift, Slice
-from compiler.types import Size, TensorType
+from compiler.types import TensorType, product_size
 
 
 class Rearranging(Operator):
@@ -55,7 +55,7 @@ class Flatten(Renaming):
         size = prod(expect_size(x, axis, self.word) for axis in x.axes)
         return replace(x, axes=("channels",), shape=(size,))
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         return {axis: None for axis in inputs[0].window_axes}
 
 
@@ -70,9 +70,9 @@ class Reshape(Renaming):
     main: ClassVar[str | None] = "shape"
 
     shape: tuple[Positive | Literal[-1], ...] = Field(
-        description="The new sizes; one may be -1: what is left over.")
+        description="the new sizes; one may be -1: what is left over")
     axes: tuple[str, ...] | None = Field(
-        None, description="The new axes; those of an input of that rank where not given.")
+        None, description="the new axes; those of an input of that rank where not given")
 
     def names(self) -> tuple[str, ...]:
         """The axes of the result."""
@@ -108,7 +108,7 @@ class Reshape(Renaming):
         assert x.length is not None
         return replace(x, axes=names, shape=(x.length, *self.shape[1:]))
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         result = self.infer(*inputs)
         return {a: None for a in inputs[0].window_axes if result.size(a) != inputs[0].size(a)}
 
@@ -124,9 +124,9 @@ class Transpose(Rearranging):
     word: ClassVar[str] = "transpose"
     main: ClassVar[str | None] = "axes"
 
-    axes: tuple[str, ...] = Field(description="All axes of the input in their new order.")
+    axes: tuple[str, ...] = Field(description="all axes of the input in their new order")
     names: tuple[str, ...] | None = Field(
-        None, description="What they are called afterwards, in that order.")
+        None, description="what they are called afterwards, in that order")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = inputs[0]
@@ -152,7 +152,7 @@ class Transpose(Rearranging):
             shape.append(size)
         return replace(x, axes=names, shape=tuple(shape))
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         pairs = zip(self.axes, self.names or self.axes)
         return {old: None for old, new in pairs if old != new and old != "channels"}
 
@@ -167,9 +167,9 @@ class Upsample(Operator):
     word: ClassVar[str] = "upsample"
     main: ClassVar[str | None] = "scale"
 
-    scale: PerAxis = Field(2, description="By how much, for all axes or for each.")
+    scale: PerAxis = Field(2, description="by how much, for all axes or for each")
     method: Literal["nearest", "bilinear"] = Field(
-        "nearest", description="Repeat elements, or draw lines between them.")
+        "nearest", description="repeat elements, or draw lines between them")
 
     def scales(self, x: TensorType) -> dict[str, int]:
         """The factor of each time and space axis."""
@@ -181,21 +181,12 @@ class Upsample(Operator):
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = inputs[0] if self.method == "nearest" else expect_float(inputs[0], self.word)
-        return x.resized(**{a: times(x.shape[x.axes.index(a)], s)
+        return x.resized(**{a: product_size(x.shape[x.axes.index(a)], s)
                             for a, s in self.scales(x).items()})
 
-    def window(self, *inputs: TensorType) -> dict[str, Window | None]:
+    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
         reach = 1 if self.method == "nearest" else 2
         return {axis: Window(reach) for axis in inputs[0].window_axes}
-
-
-def times(size: Size, factor: int) -> Size:
-    """A size times a whole number: "(text - 2) * 4" where it is not known."""
-    if isinstance(size, int):
-        return size * factor
-    if factor == 1:
-        return size
-    return f"{size} * {factor}" if size.isidentifier() else f"({size}) * {factor}"
 
 
 class PixelShuffle(Rearranging):
@@ -208,7 +199,7 @@ class PixelShuffle(Rearranging):
     word: ClassVar[str] = "pixel_shuffle"
     main: ClassVar[str | None] = "factor"
 
-    factor: PerAxis = Field(2, description="By how much finer, for all axes or for each.")
+    factor: PerAxis = Field(2, description="by how much finer, for all axes or for each")
 
     def factors(self, axes: tuple[str, ...]) -> tuple[int, ...]:
         """The factor of each of the time and space axes."""
@@ -225,7 +216,7 @@ class PixelShuffle(Rearranging):
                 f"`pixel_shuffle` cannot part {channels} channels over {prod(factors)} places",
                 f"give the layer before it a multiple of {prod(factors)} channels",
                 field="factor", code="F0442")
-        sizes = {a: times(x.shape[i], f) for i, (a, f) in enumerate(zip(x.window_axes, factors))}
+        sizes = {a: product_size(s, f) for a, s, f in zip(x.axes, x.shape, factors)}
         return x.resized(**sizes, channels=channels // prod(factors))
 
 
@@ -235,9 +226,9 @@ class Split(Rearranging):
     word: ClassVar[str] = "split"
     main: ClassVar[str | None] = "parts"
 
-    parts: Positive | None = Field(None, description="Into how many equal parts.")
-    sizes: tuple[Positive, ...] | None = Field(None, description="The size of each part.")
-    axis: str = Field("channels", description="The axis to part; time needs a known length.")
+    parts: Positive | None = Field(None, description="into how many equal parts")
+    sizes: tuple[Positive, ...] | None = Field(None, description="the size of each part")
+    axis: str = Field("channels", description="the axis to part; time needs a known length")
 
     def pieces(self, x: TensorType) -> tuple[int, ...]:
         """The size of each part."""
@@ -277,8 +268,8 @@ class Select(Rearranging):
     main: ClassVar[str | None] = "index"
 
     index: int | Literal["last"] = Field(
-        description="Which element; negative ones count from the end, `last` is -1.")
-    axis: str = Field("time", description="The axis.")
+        description="which element; negative ones count from the end, `last` is -1")
+    axis: str = Field("time", description="the axis")
 
     @property
     def place(self) -> int:
