@@ -230,6 +230,8 @@ CODES = {
     "F0804": "the memory is too small",
     "F0805": "a file of weights that cannot be read",
     "F0806": "weights that do not fit the model",
+    "F0807": "a file that is there already",
+    "F0899": "an internal error",
 }
 
 
