@@ -131,7 +131,7 @@ class InstanceNorm(Norm):
         if not x.window_axes:
             raise ShapeError(
                 f"`instance_norm` goes over time or space, its input is {x.described()}",
-                "use `layer_norm` or `batch_norm` here", code="F0441")
+                "use `layer_norm` or `batch_norm` here", code="F0403")
         return x
 
     def reach(self, *inputs: TensorType) -> dict[str, Window | None]:

@@ -97,7 +97,7 @@ class GlobalPool(Operator):
             raise ShapeError(
                 f"`{self.word}` reduces {self.over or 'time or space'}, its input is "
                 f"{x.described()}", "leave the layer out, or change `over`",
-                "over" if self.over else "", "F0441")
+                "over" if self.over else "", "F0403")
         return x.without(*reduced)
 
     def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
