@@ -166,6 +166,10 @@ def check_training(
     fields = training.data.fields()
     training.task.check(outputs, fields, report, training.spans["task"])
     names = [name for name in fields if name not in training.data.targets()]
+    for change in training.data.augment:
+        if not any(change.takes(fields[name]) for name in names):
+            report.error("F0611", f"`{change.word}` changes images, and "
+                                  f"{training.data.dataset} has none", training.spans["data"])
     bound: dict[str, str] = {}
     for name, wanted in inputs.items():
         # One input and one field need no names to find each other.

@@ -56,8 +56,8 @@ class Task(Choice):
         raise NotImplementedError
 
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
-        """The figures to report, from the means of what `measure` gave."""
-        return {name: float(mean) for name, mean in means.items()}
+        """The figures to report, the loss first, from the means of what `measure` gave."""
+        return {name: float(means[name]) for name in sorted(means, key=lambda n: n != "loss")}
 
     def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
         """Figures of simple methods on the test part, for comparison, by method."""

@@ -1,0 +1,80 @@
+"""The folder of a run: what was asked, what happened, what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from compiler.diagnostics import SpecError, diagnostic
+from compiler.scalars import resolve
+
+SPEC, METRICS = "spec.yaml", "metrics.jsonl"
+WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
+
+
+def make_folder(out: Path | None, name: str) -> Path:
+    """Make the folder of a run: `out`, or the next free `runs/<name>-<number>`.
+
+    Raises:
+        SpecError: F0801 `out` holds something already, F0802 it cannot be made.
+    """
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            if any(out.iterdir()):
+                raise SpecError([diagnostic(
+                    "F0801", f"`{out}` holds something already",
+                    help="choose another `--out`, or leave it out to get a new folder in `runs/`")])
+            return out
+        number = 1
+        while True:
+            folder = Path("runs") / f"{name}-{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise SpecError([diagnostic(
+            "F0802", f"the run folder cannot be made: {error.strerror or error}",
+            notes=[str(error.filename or out or "runs")],
+            help="choose a folder you may write to with `--out`")]) from None
+
+
+def write_spec(folder: Path, tree: Any, command: str) -> None:
+    """Write the spec as it was run, every `--set` in it.
+
+    Args:
+        folder: the run's folder.
+        tree: the spec as plain data.
+        command: what was asked for, as a comment above it.
+    """
+    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100,
+                     default_flow_style=None)
+    (folder / SPEC).write_text(f"# Made by: {command}\n{text}", encoding="utf-8")
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Write summary.json, the last file of a run: where it is, the run was finished."""
+    partial = folder / f"{SUMMARY}.partial"
+    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / SUMMARY)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML 1.1 and 1.2 read alike."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    try:
+        is_text = isinstance(resolve(text), str)
+    except ValueError:
+        is_text = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if is_text else '"')
+
+
+_Dumper.add_representer(str, _text)

@@ -1,0 +1,111 @@
+"""What the loop tells of, and who may listen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What is known before the first step.
+
+    Attributes:
+        name: the recipe's name.
+        parameters: how many numbers are trained.
+        examples: the number of examples in each part.
+        epochs: how many epochs are planned; the last may be cut short by `steps`.
+        steps: how many steps are planned in all.
+        steps_per_epoch: how many steps see every example once.
+        device: what it runs on.
+    """
+
+    name: str
+    parameters: int
+    examples: Mapping[str, int]
+    epochs: int
+    steps: int
+    steps_per_epoch: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch that is done.
+
+    Attributes:
+        epoch: its number, from 1.
+        step: how many steps were made since the beginning.
+        seconds: since the beginning.
+        learning_rate: after its last step; None where the optimiser has none.
+        train: means over its batches, while the weights were changing.
+        validation: figures of the validation part after it; {} where it was not looked at.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    learning_rate: float | None
+    train: Figures
+    validation: Figures
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        test: figures of the test part.
+        baselines: figures of simple methods on the same part, by method.
+        epochs: how many epochs were made.
+        steps: how many steps were made.
+        best_epoch: the epoch whose weights were kept.
+        seconds: from the beginning to the end, compilation included.
+        parameters: how many numbers were trained.
+        seed: the training seed.
+    """
+
+    test: Figures
+    epochs: int
+    steps: int
+    best_epoch: int
+    seconds: float
+    parameters: int
+    seed: int
+    baselines: Mapping[str, Figures] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {"test": dict(self.test), "epochs": self.epochs, "steps": self.steps,
+                "kept_epoch": self.best_epoch, "seconds": round(self.seconds, 3),
+                "params": self.parameters, "seed": self.seed,
+                **({"baselines": {k: dict(v) for k, v in self.baselines.items()}}
+                   if self.baselines else {})}
+
+
+class Listener(Protocol):
+    """Hears of a run; a new way to report is a class with these methods."""
+
+    def begin(self, beginning: Beginning) -> None:
+        """The first step is about to be compiled."""
+        ...
+
+    def step(self, step: int, so_far: Callable[[], Figures]) -> None:
+        """A step was handed to the device.
+
+        Args:
+            step: its number, from 1.
+            so_far: gives the epoch's means over the steps that are done; {} before the first.
+        """
+        ...
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is done."""
+        ...
+
+    def end(self, result: Result) -> None:
+        """The run is done."""
+        ...

@@ -1,0 +1,103 @@
+"""From a spec to a finished run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compiler.diagnostics import Report, SpecError, diagnostic
+from compiler.graph import Graph
+from compiler.pipeline import Request, graph_of, make_program
+from compiler.resolve import Program
+from compiler.tree import plain
+from runtime.recipe import Recipe, Training, check_training, read_training
+
+if TYPE_CHECKING:
+    from runtime.report.listener import Listener, Result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that was found to be in order.
+
+    Attributes:
+        program: the resolved document.
+        graph: its model.
+        training: its `data`, `task` and `train`.
+        inputs: for each input of the model, the field of the data that it gets.
+    """
+
+    program: Program
+    graph: Graph
+    training: Training
+    inputs: dict[str, str]
+
+
+def prepare(
+    spec: str | Path, report: Report, *, variant: str = "", assignments: Sequence[str] = (),
+) -> Prepared:
+    """Check a recipe and its model against each other; no data is read and JAX not imported.
+
+    Args:
+        spec: a path, or a name from the zoo.
+        report: where warnings, and the errors that are raised, go.
+        variant: one of the spec's variants.
+        assignments: the texts of `--set`.
+
+    Raises:
+        SpecError: with every error found.
+    """
+    program = make_program(Request(spec, variant, tuple(assignments), document=Recipe), report)
+    training = read_training(program.document, program.tree, report)
+    graph = graph_of(program, report)
+    inputs: dict[str, str] = {}
+    if training is not None:
+        inputs = check_training(
+            training, {v.name: v.type for v in graph.inputs},
+            {name: value.type for name, value in graph.outputs.items()}, report)
+    report.check()
+    assert training is not None, "no training and no error"
+    return Prepared(program, graph, training, inputs)
+
+
+def execute(
+    prepared: Prepared, folder: Path, command: str, listeners: Sequence[Listener] = (),
+) -> Result:
+    """Train a prepared recipe and fill its folder.
+
+    Args:
+        prepared: the recipe.
+        folder: an empty folder.
+        command: what was asked for, to stand above the spec in the folder.
+        listeners: who else hears of the run.
+
+    Raises:
+        SpecError: the run came to nothing; the folder has what happened until then.
+    """
+    import jax
+
+    from compiler.lower.build import build_model, load_named_weights
+    from compiler.lower.weights import save_weights
+    from runtime import folder as files
+    from runtime.loop import Job, train
+    from runtime.report.jsonl import JsonLines
+
+    program, training = prepared.program, prepared.training
+    files.write_spec(folder, plain(program.tree), command)
+    dataset = training.data.load()
+    model = build_model(prepared.graph, seed=training.train.seed)
+    load_named_weights(model, prepared.graph, program.weights_file)
+    job = Job(program.name, training, model, prepared.inputs)
+    try:
+        result = train(job, dataset, (JsonLines(folder / files.METRICS), *listeners))
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise SpecError([diagnostic(
+            "F0804", "the memory is too small for this model and batch",
+            training.spans["train"], help="make `batch_size` smaller")]) from None
+    save_weights(model, folder / files.WEIGHTS, {"name": program.name})
+    files.write_summary(folder, result.as_json())
+    return result

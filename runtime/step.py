@@ -1,0 +1,161 @@
+"""The pure steps: from a state and a batch to the next state, or to figures.
+
+The model is split into its structure and flat maps of its arrays, which are all that
+passes through `jax.jit`: cheaper to call than `nnx.jit`, and nothing is changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from compiler.lower.module import Model
+from compiler.lower.tensor import Tensor
+from compiler.types import TensorType
+from runtime.batch import Batch, Ratio
+from runtime.data.augment import Augmentation
+from runtime.tasks.task import Task
+
+Arrays = dict[str, jax.Array]
+Measured = dict[str, Ratio]
+
+
+class State(NamedTuple):
+    """All that training changes; a pytree.
+
+    Attributes:
+        params: the trained parameters by path.
+        rest: the model's other arrays by path: running statistics, frozen parameters.
+        optimizer: optax's state.
+        step: how many steps were made.
+    """
+
+    params: Arrays
+    rest: Arrays
+    optimizer: Any
+    step: jax.Array
+
+
+@dataclass(frozen=True)
+class PureModel:
+    """A model as a function of its arrays.
+
+    Attributes:
+        structure: the model without its arrays.
+        inputs: for each input of the model, the field of the data that it gets.
+    """
+
+    structure: nnx.GraphDef
+    inputs: Mapping[str, str]
+
+    @classmethod
+    def split(cls, model: Model, inputs: Mapping[str, str]) -> tuple[PureModel, Arrays, Arrays]:
+        """A model's function, its trained parameters, and its other arrays."""
+        structure, params, rest = nnx.split(model, nnx.Param, ...)
+        return cls(structure, inputs), _flat(params), _flat(rest)
+
+    def merge(self, params: Arrays, rest: Arrays) -> Model:
+        """The module again, around the given arrays."""
+        return nnx.merge(self.structure, _nested(params), _nested(rest))
+
+    def put(self, model: Model, params: Arrays, rest: Arrays) -> None:
+        """Put arrays into the module that they once came from."""
+        nnx.update(model, _nested(params | rest))
+
+    def run(
+        self, params: Arrays, rest: Arrays, batch: Batch, *, training: bool,
+        key: jax.Array | None,
+    ) -> tuple[dict[str, Tensor], Arrays]:
+        """The outputs for a batch, and the other arrays as the pass left them."""
+        model = self.merge(params, rest)
+        outputs = model.run(
+            {name: batch.arrays[field] for name, field in self.inputs.items()},
+            {name: batch.lengths[field] for name, field in self.inputs.items()
+             if field in batch.lengths},
+            training=training, key=key, row_mask=batch.rows)
+        return outputs, _flat(nnx.state(model, nnx.Not(nnx.Param)))
+
+
+def _flat(state: Any) -> Arrays:
+    return {".".join(map(str, path)): variable[...]
+            for path, variable in nnx.to_flat_state(state)}
+
+
+def _nested(arrays: Arrays) -> Any:
+    return nnx.from_flat_state([(tuple(path.split(".")), array)
+                                for path, array in arrays.items()])
+
+
+def train_step(
+    model: PureModel, task: Task, optimizer: optax.GradientTransformationExtraArgs,
+    augment: Callable[[Batch, jax.Array], Batch],
+) -> Callable[[State, Batch, jax.Array], tuple[State, Measured]]:
+    """The function that makes one step of training.
+
+    Args:
+        model: the model.
+        task: what to make small.
+        optimizer: how.
+        augment: changes a batch at random.
+
+    Returns:
+        A jitted function of the state (which it consumes), a batch, and the run's key.
+    """
+
+    def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Measured]:
+        changing, dropping = jax.random.split(jax.random.fold_in(key, state.step))
+        batch = augment(batch, changing)
+
+        def loss_of(params: Arrays) -> tuple[jax.Array, tuple[Arrays, Measured]]:
+            outputs, rest = model.run(params, state.rest, batch, training=True, key=dropping)
+            measured = task.measure(outputs, batch, training=True)
+            total, weight = measured["loss"]
+            return total / jnp.maximum(weight, 1), (rest, measured)
+
+        (loss, (rest, measured)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params)
+        # Some optimisers set their step by the loss; the others pass it over.
+        updates, memory = optimizer.update(gradients, state.optimizer, state.params, value=loss)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, rest, memory, state.step + 1), measured  # type: ignore[arg-type]
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def evaluation_step(
+    model: PureModel, task: Task,
+) -> Callable[[Arrays, Arrays, Batch, jax.Array], Measured]:
+    """The function that measures a batch.
+
+    Returns:
+        A jitted function of the parameters, the other arrays, a batch, and a key for
+        models that draw random numbers outside training too.
+    """
+
+    def step(params: Arrays, rest: Arrays, batch: Batch, key: jax.Array) -> Measured:
+        outputs, _ = model.run(params, rest, batch, training=False, key=key)
+        return task.measure(outputs, batch, training=False)
+
+    return jax.jit(step)
+
+
+def augmentation(
+    changes: Sequence[Augmentation], fields: Mapping[str, TensorType],
+) -> Callable[[Batch, jax.Array], Batch]:
+    """The function that makes all changes of a list, each to every field that it takes."""
+
+    def augment(batch: Batch, key: jax.Array) -> Batch:
+        arrays = dict(batch.arrays)
+        for number, change in enumerate(changes):
+            for name, kind in fields.items():
+                if change.takes(kind):
+                    arrays[name] = change.apply(arrays[name], jax.random.fold_in(key, number))
+        return batch._replace(arrays=arrays)
+
+    return augment
