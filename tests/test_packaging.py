@@ -113,8 +113,8 @@ def test_the_zoo_is_found_when_installed(installed: Path, tmp_path: Path) -> Non
         installed, tmp_path,
         "from compiler import zoo; path, variant = zoo.find('resnet50');"
         "print(path); print(variant)")
-    assert result.stdout.split() == [str(installed / "flaxspec_specs/cnn/resnet.yaml"), "resnet50"], (
-        result.stderr)
+    path = installed / "flaxspec_specs/cnn/resnet.yaml"
+    assert result.stdout.split() == [str(path), "resnet50"], result.stderr
 
 
 @pytest.mark.slow
