@@ -1,0 +1,1 @@
+"""What a graph or a resolved spec can become besides a module."""
