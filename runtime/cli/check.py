@@ -1,0 +1,93 @@
+"""`flaxspec check`: every mistake of a spec at once, and the proof of its facts."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Sequence
+from dataclasses import replace
+
+from compiler.diagnostics import Report, SpecError, as_json, summary
+from compiler.facts import Proof, check_facts
+from compiler.pipeline import Request, graph_of, read_tree
+from compiler.resolve import Program, resolve
+from compiler.tree import Mapping
+from runtime.cli.terminal import columns, show
+from runtime.recipe import Recipe, check_training, is_recipe, read_training
+
+
+def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, json: bool,
+        hints: bool) -> int:
+    """Check a spec and tell what was found; the exit status."""
+    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    report = Report()
+    checked: list[str] = []
+    proofs: list[Proof] = []
+    try:
+        checked = check_spec(request, report)
+        if facts and not report.errors:
+            proofs = check_facts(replace(request, variant="", assignments=()), report,
+                                 only=checked[0] if len(checked) == 1 else "")
+    except SpecError as error:
+        for complaint in error.diagnostics:
+            report.add(complaint)
+    found = [d for d in report.diagnostics if hints or d.severity != "hint"]
+    status = 2 if report.errors else 0
+    if json:
+        print(json_.dumps({"diagnostics": [as_json(d) for d in report.diagnostics]}, indent=2,
+                          ensure_ascii=False))
+        return status
+    show(report.diagnostics, hints=hints)
+    if proofs:
+        print("\n".join(columns([("model", "figure", "published", ""), *(
+            (p.variant, p.figure, f"{p.published:,}", "proven" if p.holds else "not true")
+            for p in proofs)], "<<><")))
+    elif facts and not report.errors:
+        print("there are no facts to prove")
+    hidden = "" if hints or not any(d.severity == "hint" for d in report.diagnostics) else (
+        " (--hints shows what could be clearer)")
+    variants = len(checked) - 1
+    how_many = f" in {variants} variant{'s' if variants > 1 else ''}" if variants > 0 else ""
+    print(f"{spec}: {summary(found)}{how_many}{hidden}")
+    return status
+
+
+def check_spec(request: Request, report: Report) -> list[str]:
+    """Check a spec, and where no variant is chosen, each of its variants; what was checked.
+
+    Raises:
+        SpecError: nothing could be made of it.
+    """
+    tree, directory, implied, stem = read_tree(request, report)
+    chosen = request.variant or implied
+    declared = tree.get("variants")
+    names = [chosen] if chosen or not isinstance(declared, Mapping) else ["", *declared]
+    for name in names:
+        found = Report()
+        try:
+            program = resolve(tree, request.document, found, directory=directory, variant=name,
+                              assignments=request.assignments, name=stem,
+                              values=request.values, operators=request.operators)
+            _check_program(program, found)
+        except SpecError as error:
+            for complaint in error.diagnostics:
+                found.add(complaint)
+        needs_variant = not name and {d.code for d in found.errors} == {"F0214"}
+        if needs_variant and len(names) > 1:
+            continue  # its params are required: only its variants are models
+        for complaint in found.diagnostics:
+            report.add(complaint)
+    return names
+
+
+def _check_program(program: Program, report: Report) -> None:
+    """The rest of the way: to the graph, and whether a recipe's data and task suit it."""
+    document = program.document
+    if document.model is None and document.blocks is not None and not is_recipe(document):
+        return  # blocks for other files: their layers are checked where they are used
+    training = None
+    if is_recipe(document):
+        training = read_training(document, program.tree, report)
+    graph = graph_of(program, report)
+    if training is not None:
+        check_training(training, {v.name: v.type for v in graph.inputs},
+                       {name: v.type for name, v in graph.outputs.items()}, report)

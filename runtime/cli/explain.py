@@ -1,0 +1,53 @@
+"""`flaxspec explain`: a spec at any stage of the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler import printer
+from compiler.diagnostics import Report
+from compiler.pipeline import Request, graph_of, make_program, read_tree
+from compiler.plan import unknown_inputs
+from runtime.cli.terminal import DEFAULT_LENGTH, show
+from runtime.recipe import Recipe
+
+
+def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
+        length: int | None) -> None:
+    """Print a stage of a spec.
+
+    Raises:
+        SpecError: the spec does not reach the stage.
+    """
+    report = Report()
+    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    text = _text(request, stage, length, report)
+    show(report.diagnostics)
+    print(text, end="")
+
+
+def _text(request: Request, stage: str, length: int | None, report: Report) -> str:
+    if stage == "tree":
+        tree, *_ = read_tree(request, report)
+        report.check()
+        return printer.tree_text(tree)
+    program = make_program(request, report)
+    if stage == "resolved":
+        from compiler.targets.canonical import canonical_text
+
+        report.check()
+        return canonical_text(program)
+    graph = graph_of(program, report, length=length)
+    match stage:
+        case "graph":
+            return printer.graph_text(graph)
+        case "optimised":
+            from compiler.passes import optimise
+
+            return printer.graph_text(optimise(graph))
+        case "module":
+            return printer.module_text(graph)
+        case _:
+            if unknown_inputs(graph):
+                graph = graph_of(program, report, length=DEFAULT_LENGTH)
+            return printer.hlo_text(graph)

@@ -1,0 +1,172 @@
+"""`flaxspec`: the verbs, their arguments, and what becomes of every error.
+
+Each verb imports what it needs when it runs, so that `flaxspec check` never waits for JAX.
+Exit status 0: all is well; 2: something is wrong, and a diagnostic says what.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Neural networks declared in YAML: check them, see what they cost, look inside.",
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+Spec = Annotated[str, typer.Argument(
+    metavar="SPEC", help="A YAML file, or a name from the zoo: resnet50.")]
+Variant = Annotated[str, typer.Option(help="One of the spec's variants.", metavar="NAME")]
+Set = Annotated[list[str], typer.Option(
+    "--set", help="A value to set: classes=10, train.epochs=5. May be given several times.",
+    metavar="PATH=VALUE")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Length = Annotated[int | None, typer.Option(
+    min=1, help="Steps to assume for a length that the spec leaves open.", metavar="N")]
+STAGES = ("tree", "resolved", "graph", "optimised", "module", "hlo")
+
+
+def _stage(value: str) -> str:
+    if value not in STAGES:
+        raise typer.BadParameter(f"'{value}' is not a stage; there are {', '.join(STAGES)}.")
+    return value
+
+
+@app.command()
+def check(
+    spec: Spec, variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
+    facts: Annotated[bool, typer.Option(
+        "--facts", help="Prove the figures that the spec publishes, too.")] = False,
+    hints: Annotated[bool, typer.Option("--hints", help="Show hints, too.")] = False,
+) -> None:
+    """Find every mistake of a spec, with its place and remedy."""
+    from runtime.cli.check import run
+
+    raise typer.Exit(run(spec, variant, set_, facts=facts, json=json, hints=hints))
+
+
+@app.command()
+def plan(
+    spec: Spec, variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
+    batch: Annotated[int, typer.Option(
+        min=1, help="Examples at once, for the memory.", metavar="N")] = 1,
+    length: Length = None,
+    training: Annotated[bool, typer.Option(
+        "--training", help="Count the layers of training, not of evaluation.")] = False,
+    depth: Annotated[int | None, typer.Option(
+        min=1, help="How deep blocks and loops are unfolded; as fits a screen where not given.",
+        metavar="N")] = None,
+) -> None:
+    """Show shapes, parameters, arithmetic and memory by layer."""
+    from runtime.cli.plan import run
+
+    raise typer.Exit(run(spec, variant, set_, json=json, batch=batch, length=length,
+                         training=training, depth=depth))
+
+
+@app.command()
+def explain(
+    spec: Spec, variant: Variant = "", set_: Set = [],  # noqa: B006
+    stage: Annotated[str, typer.Option(
+        help=f"What to print: {', '.join(STAGES)}.", metavar="STAGE", callback=_stage)] = "graph",
+    length: Length = None,
+) -> None:
+    """Print what a spec has become at a stage of the compiler."""
+    from runtime.cli.explain import run
+
+    run(spec, variant, set_, stage=stage, length=length)
+
+
+@app.command("list")
+def list_(
+    word: Annotated[str, typer.Argument(
+        metavar="WORD", help="Show only models whose name holds this.")] = "",
+    json: Json = False,
+) -> None:
+    """List the models of the zoo."""
+    from runtime.cli.zoo import run
+
+    run(word, json=json)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(
+        metavar="NAME", help="What to call it; a path may lead there.")] = "my-model",
+) -> None:
+    """Write a recipe to start from; it never overwrites a file."""
+    from runtime.cli.new import run
+
+    run(Path(name))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from flaxspec import __version__
+
+        typer.echo(f"flaxspec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option(
+        "--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every error becomes a diagnostic on standard error."""
+    try:
+        app(prog_name="flaxspec")
+        status = 0
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        status = _nobody_reads()
+    except Exception as error:
+        status = _complain(error)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _nobody_reads()
+    raise SystemExit(status)
+
+
+def _nobody_reads() -> int:
+    """`flaxspec plan … | head`: the reader is gone, and the rest of the output with it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _complain(error: Exception) -> int:
+    """Say what stopped a verb; the exit status."""
+    from compiler.diagnostics import SpecError, diagnostic
+    from runtime.cli.terminal import show
+
+    if isinstance(error, SpecError):
+        show(error.diagnostics)
+        return 2
+    if os.environ.get("FLAXSPEC_TRACEBACK"):
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = str(error).partition("\n")[0]
+    show([diagnostic(
+        "F0899", f"internal error: {type(error).__name__}{f': {said}' if said else ''}{place}",
+        notes=["this is a fault of flaxspec, not of your spec"],
+        help="please report it with the spec, the command and what it prints with "
+             "FLAXSPEC_TRACEBACK=1 set")])
+    return 2
+
+
+if __name__ == "__main__":
+    main()

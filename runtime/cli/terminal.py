@@ -1,0 +1,81 @@
+"""What the verbs print: diagnostics, colours, numbers, tables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from compiler.diagnostics import Diagnostic, render
+
+# Columns to print on where the output goes to a file or another program.
+FILE_WIDTH = 110
+# Steps to assume for a length that a spec leaves open, where the user says nothing.
+DEFAULT_LENGTH = 128
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that wants colours (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def show(diagnostics: Iterable[Diagnostic], *, hints: bool = False) -> None:
+    """Print diagnostics on standard error, hints only if asked for."""
+    colour = has_colour(sys.stderr)
+    for diagnostic in diagnostics:
+        if hints or diagnostic.severity != "hint":
+            print(render(diagnostic, colour=colour), file=sys.stderr, end="\n\n")
+
+
+def width() -> int:
+    """The columns of the terminal."""
+    return shutil.get_terminal_size((FILE_WIDTH, 40)).columns if sys.stdout.isatty() else FILE_WIDTH
+
+
+def columns(rows: Sequence[Sequence[str]], right: str, *, squeeze: int | None = None) -> list[str]:
+    """Lines of aligned cells, two spaces apart.
+
+    Args:
+        rows: the cells; the first row is the head.
+        right: for each column "<" or ">": where its cells stand.
+        squeeze: the column whose cells are cut where a line would be too wide.
+    """
+    widths = [max(map(len, cells)) for cells in zip(*rows)]
+    if squeeze is not None:
+        surplus = sum(widths) + 2 * (len(widths) - 1) - width()
+        if surplus > 0:
+            widths[squeeze] = max(widths[squeeze] - surplus, len(rows[0][squeeze]), 12)
+    return ["  ".join(map(_cell, row, widths, right)).rstrip() for row in rows]
+
+
+def _cell(text: str, size: int, side: str) -> str:
+    if len(text) > size:
+        text = text[: size - 1] + "…"
+    return text.rjust(size) if side == ">" else text.ljust(size)
+
+
+def bold(text: str) -> str:
+    return f"\x1b[1m{text}\x1b[0m" if has_colour(sys.stdout) else text
+
+
+def short(number: int, unit: str = "") -> str:
+    """"4.09 G", "118 M", "512": three digits, with a prefix for the unit."""
+    for prefix, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        # From 999.5 on, three digits round up to the next prefix.
+        if number >= 0.9995 * size:
+            scaled = number / size
+            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{digits}f} {prefix}{unit}"
+    return f"{number} {unit}".rstrip()
+
+
+def size_of(count: int) -> str:
+    """"97.7 MiB"."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
