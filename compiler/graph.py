@@ -76,6 +76,31 @@ class Each:
 Operation = Operator | Call | Each
 
 
+@dataclass(frozen=True, slots=True)
+class FoldedNorm:
+    """A batch norm in evaluation that was multiplied into the layer before it.
+
+    Attributes:
+        layer: where the layer's own kernel (and bias) lived, as `Node.weights`.
+        norm: where the norm's statistics (and scale and bias) lived.
+        bias: the layer had a bias.
+        scale: the norm had a scale.
+        shift: the norm had a bias.
+        epsilon: what the norm added to the variance.
+    """
+
+    layer: str
+    norm: str
+    bias: bool
+    scale: bool
+    shift: bool
+    epsilon: float
+
+
+# How a pass made a layer's arrays of those of the graph before it.
+WeightTransform = FoldedNorm
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
     """A layer, or a call of a block.
@@ -94,6 +119,7 @@ class Node:
         was: the path its weights had in older files.
         ties: for each tied field, the path and the name of the parameter it borrows.
         origin: where it was written.
+        transform: how its arrays are made, where a pass changed them.
     """
 
     path: str
@@ -108,6 +134,7 @@ class Node:
     was: str = ""
     ties: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     origin: Origin = Origin(None)
+    transform: WeightTransform | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
