@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
+from pydantic import BaseModel
+
 from compiler.graph import Call, Each, Graph, Node, subgraph
 from compiler.ops.base import Init, Operator, Parameter
 from compiler.params import LayersValue
@@ -140,8 +142,8 @@ def _kind(tensor: TensorType) -> str:
     return f" {tensor.dtype}" + (f" below {tensor.vocabulary}" if tensor.vocabulary else "")
 
 
-def fields_of(op: Operator) -> dict[str, Any]:
-    """The fields of an operator that differ from its defaults."""
+def fields_of(op: BaseModel) -> dict[str, Any]:
+    """The fields of an operator, or of a part of one, that differ from its defaults."""
     return {info.alias or name: value for name, info in type(op).model_fields.items()
             if (value := getattr(op, name)) != info.default or info.is_required()}
 
@@ -163,6 +165,8 @@ def _plain(value: Any) -> str:
             return repr(value)
         case Mapping():
             return f"{{{pairs(value)}}}"
+        case BaseModel():
+            return f"{{{pairs(fields_of(value))}}}"
         case LayersValue():
             return "layers"
         case Iterable():

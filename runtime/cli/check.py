@@ -6,7 +6,7 @@ import json as json_
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.diagnostics import Report, SpecError, as_json, summary
+from compiler.diagnostics import Diagnostic, Report, SpecError, as_json, summary
 from compiler.facts import Proof, check_facts
 from compiler.pipeline import Request, graph_of, read_tree
 from compiler.resolve import Program, resolve
@@ -74,9 +74,16 @@ def check_spec(request: Request, report: Report) -> list[str]:
         needs_variant = not name and {d.code for d in found.errors} == {"F0214"}
         if needs_variant and len(names) > 1:
             continue  # its params are required: only its variants are models
+        # What is wrong in every variant is told once.
+        known = {_place(complaint) for complaint in report.diagnostics}
         for complaint in found.diagnostics:
-            report.add(complaint)
+            if not complaint.labels or _place(complaint) not in known:
+                report.add(complaint)
     return names
+
+
+def _place(complaint: Diagnostic) -> tuple[str, str]:
+    return complaint.code, str(complaint.labels[0].span) if complaint.labels else ""
 
 
 def _check_program(program: Program, report: Report) -> None:

@@ -104,8 +104,8 @@ def _totals(plan: Plan) -> list[str]:
          + (f", and {totals.buffers:,} running statistics" if totals.buffers else "")),
         ("weights", f"{size_of(totals.weight_bytes)} in float32"),
         ("MACs", f"{totals.macs:,} for one example in {phase}: {short(totals.flops, 'FLOP')}"),
-        ("activations", f"{size_of(memory['inference'])} in evaluation, "
-         f"{size_of(memory['training'])} in training, for a batch of {plan.batch}"),
+        ("activations", f"{size_of(memory['inference'])} alive at once in evaluation, "
+         f"{size_of(memory['training'])} kept in training, for a batch of {plan.batch}"),
         ("layers", f"{totals.layers:,}; {totals.steps:,} steps have to wait for each other"),
     ]
     for name, axes in totals.receptive_field.items():

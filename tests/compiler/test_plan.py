@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,13 @@ def test_remat_keeps_a_block_s_output_and_computes_the_rest_again() -> None:
 
 
 # ---------------------------------------------------------------------------------- JSON
+
+
+def test_json_of_every_kind_of_field_is_plain() -> None:
+    data = as_json(plan("- slice: {space: {step: 2}}\n- pad: {channels: [1, 2]}"))
+    assert json.loads(json.dumps(data)) == data
+    assert data["layers"][0]["fields"] == {"space": {"start": None, "stop": None, "step": 2}}
+    assert data["layers"][1]["fields"] == {"channels": [1, 2]}
 
 
 def test_json_holds_totals_and_a_row_for_each_layer() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -88,6 +91,10 @@ def test_a_mistake_of_one_variant_is_found_without_naming_it(run: Run, spec: Spe
     assert run("check", text).status == 2
     assert run("check", text, "--variant", "good").status == 2  # there is no such variant
     assert run("check", text, "--set", "units=2").status == 0
+
+
+def test_a_mistake_of_every_variant_is_told_once(run: Run, spec: Spec) -> None:
+    assert run("check", spec(GOOD), "--set", "units=x").err.count("error[") == 1
 
 
 def test_a_file_whose_params_are_required_is_checked_by_its_variants(run: Run, spec: Spec) -> None:
@@ -335,6 +342,27 @@ def test_the_version_is_told(run: Run) -> None:
     from flaxspec import __version__
 
     assert run("--version") == (0, f"flaxspec {__version__}\n", "")
+
+
+def test_the_page_shows_what_the_verbs_print(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the page's outputs anew with GOLDEN=write; where one ends with …, the rest is cut."""
+    monkeypatch.chdir(ROOT)
+
+    def printed(block: re.Match[str]) -> str:
+        command, *shown = block[1].splitlines()
+        _, out, err = run(*shlex.split(command)[2:])
+        lines = (err + out).splitlines()
+        if shown and shown[-1] == "…":
+            lines = [*lines[:len(shown) - 1], "…"]
+        return "\n".join(["```text", command, *lines, "```"])
+
+    page = ROOT / "docs/cli.md"
+    text = page.read_text(encoding="utf-8")
+    found, blocks = re.subn(r"```text\n(\$ flaxspec .*?)\n```", printed, text, flags=re.S)
+    assert blocks > 5
+    if os.environ.get("GOLDEN") == "write":
+        page.write_text(found, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == found
 
 
 def in_a_process(*arguments: str, then: str = "") -> subprocess.CompletedProcess[str]:
