@@ -45,6 +45,8 @@ def _joined(makers: dict[int, Node], node: Node) -> Node | None:
     before = makers.get(id(node.inputs[0]))
     if before is None or not isinstance(before.operation, Operator):
         return None
+    if len(node.outputs) != 1:  # an LSTM, a split
+        return None
     if not before.during == node.during == "always" or len(before.inputs) != 1:
         return None
     x, (y,) = before.inputs[0].type, (v.type for v in node.outputs.values())
