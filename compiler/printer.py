@@ -226,32 +226,3 @@ def columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, cells)) for cells in zip(*rows)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
             for row in rows]
-
-
-# ---------------------------------------------------------------------------------- hlo
-
-
-def hlo_text(graph: Graph, *, batch: int = 1) -> str:
-    """The StableHLO that JAX makes of the model in evaluation.
-
-    Args:
-        graph: a graph whose sizes are all known.
-        batch: examples at once.
-    """
-    import jax
-    import jax.numpy as jnp
-    from flax import nnx
-
-    from compiler.lower.build import build_model
-
-    model = build_model(graph, abstract=True)
-    model.eval()
-    definition, state = nnx.split(model)
-    dtypes = {"float": jnp.float32, "int": jnp.int32, "bool": jnp.bool_}
-    inputs = {v.name: jax.ShapeDtypeStruct((batch, *v.type.shape), dtypes[v.type.dtype])
-              for v in graph.inputs}
-
-    def forward(state: Any, inputs: Mapping[str, Any]) -> Any:
-        return nnx.merge(definition, state)(**inputs)
-
-    return jax.jit(forward).lower(state, inputs).as_text()

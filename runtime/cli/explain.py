@@ -50,4 +50,6 @@ def _text(request: Request, stage: str, length: int | None, report: Report) -> s
         case _:
             if unknown_inputs(graph):
                 graph = graph_of(program, report, length=DEFAULT_LENGTH)
-            return printer.hlo_text(graph)
+            from compiler.lower.hlo import hlo_text
+
+            return hlo_text(graph)

@@ -119,6 +119,8 @@ def test_the_module_table_is_the_module() -> None:
 
 
 def test_hlo_is_that_of_evaluation() -> None:
-    text = printer.hlo_text(graph(), batch=2)
+    from compiler.lower.hlo import hlo_text
+
+    text = hlo_text(graph(), batch=2)
     assert "tensor<2x8x8x1xf32>" in text and "stablehlo.convolution" in text
     assert "rng" not in text and "threefry" not in text  # dropout is not there
