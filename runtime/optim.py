@@ -7,9 +7,10 @@ optimizer:                                       # a chain, applied in this orde
   - sgd: {learning_rate: {cosine_decay_schedule: {init_value: 0.1}}, momentum: 0.9}
 ```
 
-`word: value` sets the first argument of optax's function. Arguments that count steps take
-steps, `3 epochs` or `10%` (of the run); `decay_steps` is the run where it is not given.
-Weight decay leaves norms and biases alone unless `mask: all` says otherwise.
+`word: value` sets the first argument of optax's function; so does a schedule instead of the
+arguments: `adam: {cosine_decay_schedule: 1e-3}`. Arguments that count steps take steps,
+`3 epochs` or `10%` (of the run); `decay_steps` is the run where it is not given. Weight decay
+leaves norms and biases alone unless `mask: all` says otherwise.
 
 The first half of this file reads a document against the table of optax's signatures and
 needs no JAX; the second half makes the optimiser.
@@ -110,7 +111,8 @@ class _Reader:
         if group is None:
             names = [n for g in groups for n in table()[g]]
             self.complain((*place, str(name)), f"`{name}` is not {_article(groups[0])} of optax",
-                          nearest(str(name), names), notes=[f"there are: {', '.join(names)}"])
+                          nearest(str(name), names), at_key=True,
+                          notes=[f"there are: {', '.join(names)}"])
             return None
         return Call(group, name, self.arguments(group, name, given, (*place, name)))
 
@@ -119,13 +121,15 @@ class _Reader:
         if given is not None and not known:
             self.complain(place, f"{name} takes no arguments")
             return {}
-        if not isinstance(given, Mapping):
+        is_schedule = isinstance(given, Mapping) and len(given) == 1 and (
+            next(iter(given)) in table()["schedules"])
+        if not isinstance(given, Mapping) or is_schedule:
             given = {} if given is None else {next(iter(known)): given}
         arguments: dict[str, Any] = {}
         for argument, value in given.items():
             if argument not in known:
                 self.complain((*place, argument), f"`{argument}` is not an argument of {name}",
-                              nearest(str(argument), known),
+                              nearest(str(argument), known), at_key=True,
                               notes=[f"arguments of {name}: {', '.join(known) or 'none'}"])
                 continue
             entry = known[argument]

@@ -257,7 +257,8 @@ def _report(
     span = place.node.span if isinstance(place.node, Scalar) else place.span
     match item["type"]:
         case "problem":
-            report.error(context["code"], context["headline"], span, context["label"],
+            report.error(context["code"], context["headline"],
+                         place.span if context["at_key"] else span, context["label"],
                          notes=context["notes"], help=context["help"])
         case "missing":
             info = _fields_at(kind, loc[:-1])[loc[-1]]
@@ -271,11 +272,15 @@ def _report(
                          notes=[f"fields of {owner.key}: {', '.join(fields)}"])
         case "union_tag_invalid":
             names = context["expected_tags"].replace("'", "").split(", ")
-            report.error("F0612", f"`{context['tag']}` is not one of the choices", span,
+            # A tag stands behind its own key (`dataset: digits`), or is the key or the value.
+            chosen = place.at((context["discriminator"].strip("'"),)).node
+            report.error("F0612", f"`{context['tag']}` is not one of the choices",
+                         chosen.span if isinstance(chosen, Scalar) else span,
                          nearest(context["tag"], names), notes=[f"there are: {', '.join(names)}"])
         case "union_tag_not_found":
+            words = [_word(_bare(a)) for a in typing.get_args(_bare(_kind_at(kind, loc)))]
             report.error("F0612", f"{place.key} does not say which one", span,
-                         help="name one, with its fields behind it or beside it")
+                         notes=[f"there are: {', '.join(words)}"])
         case "model_type" | "model_attributes_type" | "dict_type":
             report.error("F0205", f"{place.key} takes a map, not {shown(plain(place.node))}", span)
         case _:
@@ -287,7 +292,12 @@ def _report(
 
 
 def _fields_at(kind: Any, loc: tuple[Any, ...]) -> AbstractMapping[str, Any]:
-    """The fields of the model that an error's location leads to."""
+    """The fields of the model that an error's location leads to; {} where it is none."""
+    return getattr(_bare(_kind_at(kind, loc)), "model_fields", {})
+
+
+def _kind_at(kind: Any, loc: tuple[Any, ...]) -> Any:
+    """The type that an error's location leads to."""
     for step in loc:
         kind = _bare(kind)
         if typing.get_origin(kind) in (typing.Union, types.UnionType):
@@ -296,7 +306,7 @@ def _fields_at(kind: Any, loc: tuple[Any, ...]) -> AbstractMapping[str, Any]:
             kind = kind.model_fields[step].annotation
         else:  # a list or a map
             kind = typing.get_args(kind)[-1]
-    return getattr(_bare(kind), "model_fields", {})
+    return kind
 
 
 def _bare(kind: Any) -> Any:

@@ -11,6 +11,7 @@ from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.resolve import Program
+from compiler.source import Source
 from compiler.tree import plain
 from runtime.recipe import Recipe, Training, check_training, read_training
 
@@ -36,12 +37,12 @@ class Prepared:
 
 
 def prepare(
-    spec: str | Path, report: Report, *, variant: str = "", assignments: Sequence[str] = (),
+    spec: str | Path | Source, report: Report, *, variant: str = "", assignments: Sequence[str] = (),
 ) -> Prepared:
     """Check a recipe and its model against each other; no data is read and JAX not imported.
 
     Args:
-        spec: a path, or a name from the zoo.
+        spec: a path, a name from the zoo, or the text itself.
         report: where warnings, and the errors that are raised, go.
         variant: one of the spec's variants.
         assignments: the texts of `--set`.

@@ -77,7 +77,7 @@ def word_of(value: Any) -> str | None:
 
 def problem(
     headline: str, label: str = "", *, notes: Iterable[str] = (), help: str = "",
-    code: str = "F0611",
+    code: str = "F0611", at_key: bool = False,
 ) -> PydanticCustomError:
     """A complaint of a validator of ours, in the terms of a diagnostic.
 
@@ -87,6 +87,8 @@ def problem(
         notes: facts that help to understand it.
         help: how to mend it.
         code: its code.
+        at_key: it is the key that is wrong, not the value behind it.
     """
     return PydanticCustomError("problem", "{headline}", {
-        "code": code, "headline": headline, "label": label, "notes": tuple(notes), "help": help})
+        "code": code, "headline": headline, "label": label, "notes": tuple(notes), "help": help,
+        "at_key": at_key})

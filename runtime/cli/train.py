@@ -4,41 +4,45 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import Diagnostic, Report, SpecError, render, summary
+from compiler.diagnostics import Report
+from runtime.cli.terminal import show
 from runtime.folder import make_folder
 from runtime.run import execute, prepare
 
-Spec = Annotated[str, typer.Argument(help="A recipe: a YAML file, or a name from the zoo.")]
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]})
+
+Spec = Annotated[str, typer.Argument(
+    metavar="SPEC", help="A recipe: a YAML file, or a name from the zoo.")]
 Set = Annotated[list[str], typer.Option(
-    "--set", metavar="PATH=VALUE", help="Set a value of the spec: `--set train.epochs=5`.")]
-Variant = Annotated[str, typer.Option(help="One of the spec's variants.")]
+    "--set", help="A value to set: train.epochs=5. May be given several times.",
+    metavar="PATH=VALUE")]
+Variant = Annotated[str, typer.Option(help="One of the spec's variants.", metavar="NAME")]
 Out = Annotated[Path | None, typer.Option(
-    help="The run's folder; the next free `runs/NAME-NUMBER` where not given.")]
+    help="The run's folder; the next free runs/NAME-NUMBER where not given.", metavar="DIR")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 
+@app.command()
 def compile_and_train(
-    spec: Spec, assignments: Set = [], variant: Variant = "", out: Out = None,  # noqa: B006
+    spec: Spec, set_: Set = [], variant: Variant = "", out: Out = None,  # noqa: B006
     quiet: Quiet = False,
 ) -> None:
     """Compile a recipe's model and train it.
 
-    The run's folder holds the spec as it was run, the history, the weights and a summary.
+    The run's folder holds the spec as it was run, its history, the weights and a summary.
     """
     report = Report()
-    try:
-        prepared = prepare(spec, report, variant=variant, assignments=assignments)
-        if not quiet:
-            tell(d for d in report.diagnostics if d.severity == "warning")
-        folder = make_folder(out, prepared.program.name)
-    except SpecError as error:
-        raise refuse(error) from None
+    prepared = prepare(spec, report, variant=variant, assignments=set_)
+    if not quiet:
+        show(report.diagnostics)
+    folder = make_folder(out, prepared.program.name)
 
     from runtime.report.console import console
 
@@ -46,35 +50,30 @@ def compile_and_train(
     command = shlex.join(["compile-and-train", *sys.argv[1:]])
     try:
         execute(prepared, folder, command, [terminal])
-    except SpecError as error:
-        terminal.close()
-        raise refuse(error) from None
     except KeyboardInterrupt:
         terminal.close()
         print(f"interrupted; {folder} has what happened until then", file=sys.stderr)
         raise typer.Exit(130) from None
+    finally:
+        terminal.close()
     if not quiet:
         print(folder)
 
 
-def tell(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print diagnostics to standard error."""
-    for diagnostic in diagnostics:
-        print(render(diagnostic, colour=sys.stderr.isatty()), end="\n\n", file=sys.stderr)
-
-
-def refuse(error: SpecError) -> typer.Exit:
-    """Print an error's diagnostics, and give the exit with status 2."""
-    tell(d for d in error.diagnostics if d.severity != "hint")
-    print(summary(d for d in error.diagnostics if d.severity != "hint"), file=sys.stderr)
-    return typer.Exit(2)
-
-
 def main() -> None:
-    """The entry point of `compile-and-train`."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(compile_and_train)
-    app()
+    """Run the command line; every error becomes a diagnostic on standard error."""
+    from runtime.cli.main import _complain, _nobody_reads
+
+    try:
+        app(prog_name="compile-and-train")
+        status = 0
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:
+        status = _nobody_reads()
+    except Exception as error:
+        status = _complain(error)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

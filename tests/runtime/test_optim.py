@@ -133,6 +133,12 @@ def test_the_short_form_sets_the_first_argument():
     same(stepped(build(read({"sgd": 0.1}), RUN)), stepped(optax.sgd(0.1)))
 
 
+def test_the_short_form_takes_a_schedule():
+    schedule = {"cosine_decay_schedule": {"init_value": 0.1}}
+    assert read({"adam": {"cosine_decay_schedule": 0.1}}) == read(
+        {"adam": {"learning_rate": schedule}})
+
+
 def test_a_chain_is_applied_in_its_order():
     ours = build(read([{"add_decayed_weights": {"weight_decay": 0.5, "mask": "all"}},
                        {"sgd": {"learning_rate": 0.1, "momentum": 0.9}}]), RUN)
