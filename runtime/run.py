@@ -37,7 +37,8 @@ class Prepared:
 
 
 def prepare(
-    spec: str | Path | Source, report: Report, *, variant: str = "", assignments: Sequence[str] = (),
+    spec: str | Path | Source, report: Report, *, variant: str = "",
+    assignments: Sequence[str] = (),
 ) -> Prepared:
     """Check a recipe and its model against each other; no data is read and JAX not imported.
 
