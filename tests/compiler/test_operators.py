@@ -7,7 +7,7 @@ initialised and then moved a little, so that zeros and ones hide nothing.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,8 @@ from compiler.types import TensorType
 from tests.compiler.operator_table import ROWS, Row
 
 BATCH = 3
+# Half of XLA's time is optimisation, which arrays as tiny as these have no use for.
+QUICKLY = {"xla_backend_optimization_level": 0}
 WORDS = [word for words in FAMILIES.values() for word in words]
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=str)
@@ -46,11 +48,16 @@ def noise(shape: Sequence[int], *seed: Any) -> np.ndarray:
 
 
 def data(type: TensorType, seed: Any, batch: int = BATCH) -> np.ndarray:
-    """A batch of the type: normal numbers, indices within the vocabulary, or coin tosses."""
+    """A batch of the type: normal numbers, indices within the vocabulary, or coin tosses.
+
+    The numbers are ones that bfloat16 holds too, so that its results have the same inputs.
+    """
     values = noise((batch, *(int(s) for s in type.shape)), "data", seed)
     if type.dtype == "int":
         return np.abs(values * 100).astype(np.int32) % (type.vocabulary or 5)
-    return values > 0 if type.dtype == "bool" else values.astype(np.float32)
+    if type.dtype == "bool":
+        return values > 0
+    return np.asarray(jnp.asarray(values, jnp.bfloat16), np.float32)
 
 
 @lru_cache(maxsize=None)
@@ -97,7 +104,7 @@ def check_close(found: Any, expected: Any, tolerance: float, what: str) -> None:
         return
     finite = np.isfinite(expected)
     np.testing.assert_array_equal(found[~finite], expected[~finite], what)
-    scale = max(np.abs(expected[finite]).max(initial=0), 1e-3)
+    scale = max(np.abs(expected[finite]).max(initial=0), 1e-2)
     error = np.abs(found[finite] - expected[finite]).max(initial=0)
     assert error <= tolerance * scale, f"{what}: off by {error:.3g} at scale {scale:.3g}"
 
@@ -139,14 +146,11 @@ def test_the_inferred_types_are_those_of_the_arrays(row):
     expected = op.outputs(*row.inputs)
     assert next(iter(expected.values())) == op.infer(*row.inputs)
 
-    layer = layer_of(row)
-    values = [data(t, i) for i, t in enumerate(row.inputs)]
-    results = run(row, layer, tensors(row, values))
+    results = eager(row)
     assert len(results) == len(expected)
     for (name, type), result in zip(expected.items(), results):
         assert result.axes == type.axes, name
-        assert result.array.shape[1:] == type.shape, name
-        assert len(result.array.shape) == 0 or result.array.shape[0] == BATCH, name
+        assert result.array.shape == (BATCH, *type.shape), name
         kind = {"f": "float", "i": "int", "u": "int", "b": "bool"}[result.array.dtype.kind]
         assert kind == type.dtype, name
         if type.dtype == "float":
@@ -184,77 +188,64 @@ def test_a_length_that_is_not_known_is_inferred_or_refused_with_a_remedy(row):
 # ---- numbers
 
 
-def loss_and_outputs(row: Row, graphdef, params, rest, inputs, weights, training):
-    """A weighted sum of the real steps of all float outputs, and the outputs."""
-    layer = nnx.merge(graphdef, params, rest, copy=True)
-    results = run(row, layer, inputs, training=training, dtype=_float_dtype(inputs))
-    total = jnp.zeros((), jnp.float32)
-    for result, weight in zip(results, weights):
-        if jnp.issubdtype(result.array.dtype, jnp.floating):
-            weight = weight[:, *(slice(s) for s in result.array.shape[1:])]
-            part = result.array.astype(jnp.float32) * weight
-            mask = result.mask()
-            total += jnp.sum(part if mask is None else jnp.where(mask, part, 0))
-    return total, results
+@lru_cache(maxsize=None)
+def eager(row: Row) -> tuple[Tensor, ...]:
+    """The outputs for the row's batch, in training where that differs, operation by operation."""
+    values = [data(t, i) for i, t in enumerate(row.inputs)]
+    return run(row, layer_of(row), tensors(row, values), training=make(row).modal)
 
 
-def _float_dtype(inputs) -> Any:
-    kinds = [x.array.dtype for x in inputs if jnp.issubdtype(x.array.dtype, jnp.floating)]
-    return kinds[0] if kinds else jnp.float32
+@lru_cache(maxsize=None)
+def compiled(row: Row, training: bool) -> Callable[..., Any]:
+    """A function of inputs and weights: outputs, gradients by parameter and by float input.
+
+    The gradients are those of the weighted sum of all real steps of all float outputs.
+    """
+    graphdef, params, rest = nnx.split(layer_of(row), nnx.Param, ...)
+    floating = [t.dtype == "float" for t in row.inputs]
+
+    def loss(params, moving, rest, inputs, weights):
+        moving = iter(moving)
+        inputs = tuple(x.with_array(next(moving)) if f else x for x, f in zip(inputs, floating))
+        layer = nnx.merge(graphdef, params, rest, copy=True)
+        results = run(row, layer, inputs, training=training)
+        total = jnp.zeros((), jnp.float32)
+        for result, weight in zip(results, weights):
+            if jnp.issubdtype(result.array.dtype, jnp.floating):
+                part = result.array * weight[:, *(slice(n) for n in result.array.shape[1:])]
+                mask = result.mask()
+                total += jnp.sum(part if mask is None else jnp.where(mask, part, 0))
+        return total, results
+
+    step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True),
+                   compiler_options=QUICKLY)
+
+    def call(inputs, weights):
+        moving = [x.array for x, f in zip(inputs, floating) if f]
+        (_, results), (by_parameter, by_input) = step(params, moving, rest, inputs, weights)
+        flat = {".".join(map(str, path)): np.asarray(leaf[...])
+                for path, leaf in nnx.to_flat_state(by_parameter)}
+        return results, flat, [np.asarray(g) for g in by_input]
+
+    return call
 
 
 def cotangents(row: Row) -> list[np.ndarray]:
-    """A weight for every number of every output, the same for the same row of a batch."""
+    """A weight for every number of every output, (batch, …)."""
     types = make(row).outputs(*row.inputs).values()
     return [noise((BATCH, *(int(s) for s in t.shape)), "weight", i).astype(np.float32)
             for i, t in enumerate(types)]
 
 
-def gradients(row: Row, inputs: tuple[Tensor, ...], weights, training: bool = False):
-    """Outputs, gradients by parameter name, gradients of the float inputs; all jitted."""
-    layer = layer_of(row)
-    graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
-    floating = [jnp.issubdtype(x.array.dtype, jnp.floating) for x in inputs]
-
-    @jax.jit
-    def step(params, rest, inputs, weights):
-        def of(params, moving):
-            moving = iter(moving)
-            full = tuple(x.with_array(next(moving)) if f else x
-                         for x, f in zip(inputs, floating))
-            return loss_and_outputs(row, graphdef, params, rest, full, weights, training)
-
-        moving = [x.array for x, f in zip(inputs, floating) if f]
-        return jax.value_and_grad(of, argnums=(0, 1), has_aux=True)(params, moving)
-
-    (_, results), (by_parameter, by_input) = step(params, rest, inputs, weights)
-    flat = {".".join(map(str, path)): np.asarray(leaf[...])
-            for path, leaf in nnx.to_flat_state(by_parameter)}
-    return results, flat, [np.asarray(g) for g in by_input]
-
-
-@lru_cache(maxsize=None)
-def full_batch(row: Row, training: bool):
-    """The gradients of the row's batch without lengths, once for all tests of the row."""
-    values = [data(t, i) for i, t in enumerate(row.inputs)]
-    return gradients(row, tensors(row, values), cotangents(row), training)
-
-
 @every_row
-def test_compiled_and_eager_agree(row):
+def test_compiled_and_eager_agree_and_gradients_are_finite_and_reach_every_parameter(row):
     values = [data(t, i) for i, t in enumerate(row.inputs)]
-    eager = run(row, layer_of(row), tensors(row, values))
-    compiled, _, _ = full_batch(row, training=False)
-    for a, b in zip(compiled, eager, strict=True):
-        assert a.axes == b.axes
-        check_close(a.array, b.array, 1e-5, "compiled against eager")
-
-
-@every_row
-def test_gradients_in_training_are_finite_and_reach_every_parameter(row):
-    results, by_parameter, by_input = full_batch(row, training=make(row).modal)
-    for result in results:
-        assert np.isfinite(np.asarray(result.array, np.float64)).all()
+    results, by_parameter, by_input = compiled(row, make(row).modal)(
+        tensors(row, values), cotangents(row))
+    for found, expected in zip(results, eager(row), strict=True):
+        assert found.axes == expected.axes
+        check_close(found.array, expected.array, 1e-5, "compiled against eager")
+        assert np.isfinite(np.asarray(found.array, np.float64)).all()
     for name, gradient in by_parameter.items():
         assert np.isfinite(gradient).all(), name
         assert (gradient != 0).any(), f"no gradient reaches {name}"
@@ -267,13 +258,15 @@ def test_bfloat16_in_gives_bfloat16_out_near_the_float32_result(row):
     values = [data(t, i) for i, t in enumerate(row.inputs)]
     low = [jnp.asarray(v, jnp.bfloat16) if v.dtype == np.float32 else v for v in values]
     layer = layer_of(row)
-    results = run(row, layer, tensors(row, low), dtype=jnp.bfloat16)
-    high = [np.asarray(v, np.float32) if v.dtype == jnp.bfloat16 else v for v in low]
-    exact = run(row, layer, tensors(row, high))
-    for (name, type), a, b in zip(make(row).outputs(*row.inputs).items(), results, exact):
+    results = jax.jit(
+        lambda inputs: run(row, nnx.merge(*nnx.split(layer), copy=True), inputs,
+                           training=make(row).modal, dtype=jnp.bfloat16),
+        compiler_options=QUICKLY)(tensors(row, low))
+    for (name, type), a, b in zip(make(row).outputs(*row.inputs).items(), results, eager(row)):
         if type.dtype == "float":
             assert a.array.dtype == jnp.bfloat16, name
-        check_close(a.array, b.array, row.bfloat16, name)
+        if make(row).random == "never":
+            check_close(a.array, b.array, row.bfloat16, name)
 
 
 # ---- lengths
@@ -303,45 +296,53 @@ def cut(value: np.ndarray, axes: tuple[str, ...], row: int, length: int | None) 
     return np.take(value, np.arange(length), axis=axes.index("time") + 1)
 
 
+def only(weights: list[np.ndarray], row: int) -> list[np.ndarray]:
+    """Zero weight for the outputs of every other row."""
+    return [np.where((np.arange(BATCH) == row).reshape(-1, *[1] * (w.ndim - 1)), w, 0)
+            for w in weights]
+
+
 @timed_rows
 def test_padded_steps_change_no_result_and_no_gradient(row):
-    lengths = ragged(row)
+    """A batch of a full, a shorter and an empty row, NaN behind each, gives what they give alone.
+
+    Alone is the shorter row by itself, cut to its length, and the full one in a batch
+    without lengths.
+    """
+    lengths, weights = ragged(row), cotangents(row)
     values = [data(t, i) for i, t in enumerate(row.inputs)]
-    weights = cotangents(row)
-    weights = [np.concatenate([w[:2], np.zeros_like(w[2:])]) for w in weights]  # the empty row
+    step = compiled(row, False)
     padded = tensors(
         row, [spoiled(v, t, n) for v, t, n in zip(values, row.inputs, lengths)],
         [None if n is None else jnp.asarray(n) for n in lengths])
-    together, by_parameter, by_input = gradients(row, padded, weights)
 
-    for result in together:
-        real = np.asarray(result.filled(0))
-        assert np.isfinite(np.asarray(real, np.float64)).all(), "NaN reached a real step"
-        if result.lengths is not None:
-            assert result.lengths.shape == (BATCH,)
-    for name, gradient in by_parameter.items():
-        assert np.isfinite(gradient).all(), f"garbage reached the gradient of {name}"
-    if not row.rows_apart:
-        return
-
-    sums = {name: np.zeros_like(g) for name, g in by_parameter.items()}
     for b in range(2):
+        together, by_parameter, by_input = step(padded, only(weights, b))
+        for result in together:
+            real = np.asarray(result.filled(0), np.float64)
+            assert np.isfinite(real).all(), "garbage reached a real step"
+        for name, gradient in by_parameter.items():
+            assert np.isfinite(gradient).all(), f"garbage reached the gradient of {name}"
+        if not row.rows_apart:
+            continue
+
         own = [None if n is None else n[b] for n in lengths]
-        alone = tensors(row, [cut(v, t.axes, b, n) for v, t, n in zip(values, row.inputs, own)])
-        results, of_parameter, of_input = gradients(row, alone, [w[b:b + 1] for w in weights])
+        if b == 0:
+            results, of_parameter, of_input = step(tensors(row, values), only(weights, 0))
+        else:
+            alone = [cut(v, t.axes, b, n) for v, t, n in zip(values, row.inputs, own)]
+            results, of_parameter, of_input = step(
+                tensors(row, alone), [w[b:b + 1] for w in weights])
         for x, y in zip(together, results, strict=True):
-            length = None
-            if "time" in y.axes:
-                length = y.array.shape[y.dim("time")]
-                if x.lengths is None:
-                    assert x.array.shape[x.dim("time")] == length, "the lengths were lost"
-                else:
-                    assert int(x.lengths[b]) == length, "the length is not the row's own"
-            check_close(cut(np.asarray(x.array), x.axes, b, length), y.array, 2e-5, "result")
-        for name in sums:
-            sums[name] = sums[name] + of_parameter[name]
-        floating = [(t, n) for t, n in zip(row.inputs, own) if t.dtype == "float"]
-        for g, h, (type, length) in zip(by_input, of_input, floating, strict=True):
-            check_close(cut(g, type.axes, b, length), h, 2e-5, "gradient of an input")
-    for name, gradient in by_parameter.items():
-        check_close(gradient, sums[name], 2e-5, f"gradient of {name}")
+            length = y.array.shape[y.dim("time")] if "time" in y.axes else None
+            if length is not None and x.lengths is None:
+                assert x.array.shape[x.dim("time")] == length, "the lengths were lost"
+            elif length is not None:
+                assert int(x.lengths[b]) == length, "the length is not the row's own"
+            y_row = np.asarray(y.array)[0 if b else slice(0, 1)].reshape(1, *y.array.shape[1:])
+            check_close(cut(np.asarray(x.array), x.axes, b, length), y_row, 2e-5, "result")
+        for name, gradient in by_parameter.items():
+            check_close(gradient, of_parameter[name], 2e-5, f"gradient of {name}")
+        floats = [(t, n) for t, n in zip(row.inputs, own) if t.dtype == "float"]
+        for g, h, (type, length) in zip(by_input, of_input, floats, strict=True):
+            check_close(cut(g, type.axes, b, length), h[:1], 2e-5, "gradient of an input")
