@@ -20,7 +20,7 @@ test-quick: $(VENV)/installed
 
 # Every recipe in full, with the scores it claims, as a table.
 test-scores: $(VENV)/installed
-	$(PYTEST) -m scores -rA -q
+	$(PYTEST) -m scores -q
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -294,7 +294,9 @@ def test_a_model_maps_a_batch_to_logits(
 
 @pytest.mark.parametrize("name", ["rnn_lm", "lstm_lm", "gru_lm", "zaremba_small"])
 def test_a_language_model_maps_tokens_to_logits_for_each_step(name: str) -> None:
-    params = {"vocabulary": 11, "units": 4} | ({"length": 5} if "zaremba" in name else {})
+    params: dict[str, object] = {"vocabulary": 11, "units": 4}
+    if name.startswith("zaremba"):
+        params["length"] = 5
     assert shape_of(name, params, 5) == (2, 5, 11)
 
 
