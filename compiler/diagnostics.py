@@ -206,6 +206,7 @@ CODES = {
     "F0447": "a mirror image larger than the tensor",
     "F0448": "nothing is left of an axis",
     "F0449": "a slice of time counted from both ends",
+    "F0450": "a vocabulary smaller than that of its indices",
     "F0451": "a fraction among integers",
     "F0452": "fields that do not go together",
     "F0453": "an index beyond its axis",

@@ -113,7 +113,7 @@ def vocabulary_of(x: TensorType, given: int | None, field: str, word: str) -> in
     if x.dtype != "int":
         raise ShapeError(f"`{word}` needs indices, but its input is {x}: {x.dtype}s",
                          "use `dense` for numbers, or give the input `kind: tokens` or "
-                         "`kind: category`", code="F0402")
+                         "`kind: category`", code="F0409")
     if "channels" in x.axes:
         raise ShapeError(f"`{word}` makes a channels axis, its input {x.described()} has one",
                          "`select` one of its channels, or declare the input without them",
@@ -124,7 +124,7 @@ def vocabulary_of(x: TensorType, given: int | None, field: str, word: str) -> in
     if given is not None and x.vocabulary is not None and given < x.vocabulary:
         raise ShapeError(
             f"`{field}` is {given}, but the input's indices go up to {x.vocabulary - 1}",
-            f"leave `{field}` out, or make it {x.vocabulary} or more", field, "F0410")
+            f"leave `{field}` out, or make it {x.vocabulary} or more", field, "F0450")
     return given or x.vocabulary or 0
 
 
