@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from compiler.diagnostics import Report
+from runtime.run import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -91,6 +95,23 @@ def test_pins_fulfil_the_floors() -> None:
 
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
+
+
+def test_readme_names_what_there_is() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)\)", readme)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    known = {Path(p).name for folder in CODE for p in files(folder, "*.py")} | {"flaxspec.py"}
+    assert set(re.findall(r"\b[a-z_]+\.py\b", readme)) - known == set()
+
+
+def test_the_spec_in_readme_is_a_recipe_in_order(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "tiny.yaml"
+    path.write_text(readme.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    report = Report()
+    assert prepare(path, report).inputs == {"image": "image"}
+    assert report.diagnostics == []
 
 
 @pytest.mark.slow
