@@ -114,6 +114,12 @@ class Live(Plain):
         self._bar.update(self._task, completed=step, description=shown(so_far()) or "compiling",
                          refresh=True)
 
+    def epoch(self, epoch: Epoch) -> None:
+        super().epoch(epoch)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=epoch.step, description=shown(epoch.train),
+                             refresh=True)
+
     def end(self, result: Result) -> None:
         self.close()
         super().end(result)

@@ -24,7 +24,6 @@ class Classification(Task):
     monitor: ClassVar[str] = "accuracy"
     better: ClassVar[Literal["higher", "lower"]] = "higher"
 
-    output: str = Field(default="output", description="the model's output that holds the logits")
     target: str = Field(default="label", description="the field that holds the class")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1,
@@ -40,7 +39,7 @@ class Classification(Task):
         if not has_field(self, self.target, fields, report, span):
             return
         classes = fields[self.target].vocabulary
-        for name in (self.output, *self.auxiliary):
+        for name in (self.chosen(outputs), *self.auxiliary):
             if not has_output(self, name, outputs, report, span):
                 continue
             kind = outputs[name]
@@ -58,7 +57,7 @@ class Classification(Task):
 
         labels = batch.arrays[self.target]
         smoothing = self.label_smoothing if training else 0.0
-        logits = outputs[self.output].array
+        logits = outputs[self.chosen(outputs)].array
         loss = ratio(cross_entropy(logits, labels, smoothing), batch.rows)
         if training:
             for name, weight in self.auxiliary.items():

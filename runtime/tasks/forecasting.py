@@ -32,7 +32,6 @@ class Forecasting(Task):
     monitor: ClassVar[str] = "mae"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
 
-    output: str = Field(default="output", description="the model's output that holds the forecast")
     target: str = Field(default="future", description="the field that holds the values to come")
     past: str = Field(default="past", description="the field that the linear baseline looks at")
     loss: Literal["mse", "mae"] = Field(default="mse", description="what training makes small")
@@ -43,14 +42,15 @@ class Forecasting(Task):
     ) -> None:
         if not has_field(self, self.target, fields, report, span):
             return
-        if not has_output(self, self.output, outputs, report, span):
+        name = self.chosen(outputs)
+        if not has_output(self, name, outputs, report, span):
             return
-        kind, wanted = outputs[self.output], fields[self.target]
+        kind, wanted = outputs[name], fields[self.target]
         flat = kind.axes == ("channels",) and kind.channels == wanted.elements
         if not flat and (kind.axes, kind.shape) != (wanted.axes, wanted.shape):
             report.error(
                 "F0617", f"the forecast is {wanted.described()}, "
-                         f"but `{self.output}` is {kind.described()}", span,
+                         f"but `{name}` is {kind.described()}", span,
                 help=f"end the model with `dense: {wanted.elements}`; "
                      "its values are then read step by step")
 
@@ -63,7 +63,8 @@ class Forecasting(Task):
         from runtime.tasks.measures import ratio
 
         future = batch.arrays[self.target]
-        error = outputs[self.output].array.astype(jnp.float32).reshape(future.shape) - future
+        forecast = outputs[self.chosen(outputs)].array.astype(jnp.float32)
+        error = forecast.reshape(future.shape) - future
         rows = batch.rows[:, None, None]
 
         def by_column(values: jnp.ndarray) -> Ratio:

@@ -28,7 +28,6 @@ class LanguageModelling(Task):
     monitor: ClassVar[str] = "loss"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
 
-    output: str = Field(default="output", description="the model's output that holds the logits")
     target: str = Field(default="next", description="the field that holds the next tokens")
 
     def check(
@@ -37,15 +36,16 @@ class LanguageModelling(Task):
     ) -> None:
         if not has_field(self, self.target, fields, report, span):
             return
-        if not has_output(self, self.output, outputs, report, span):
+        name = self.chosen(outputs)
+        if not has_output(self, name, outputs, report, span):
             return
-        kind, vocabulary = outputs[self.output], fields[self.target].vocabulary
+        kind, vocabulary = outputs[name], fields[self.target].vocabulary
         if kind.axes != ("time", "channels") or (
                 vocabulary is not None and isinstance(kind.channels, int)
                 and kind.channels < vocabulary):
             report.error(
                 "F0617", f"predicting {vocabulary} tokens needs {vocabulary} logits at every step, "
-                         f"but `{self.output}` is {kind.described()}", span,
+                         f"but `{name}` is {kind.described()}", span,
                 help="keep the whole sequence (`return: sequence`) "
                      f"and end with `dense: {vocabulary}`")
 
@@ -55,7 +55,7 @@ class LanguageModelling(Task):
         from runtime.tasks.measures import correct, cross_entropy, ratio, steps
 
         tokens = batch.arrays[self.target]
-        logits = outputs[self.output].array
+        logits = outputs[self.chosen(outputs)].array
         mask = steps(batch.rows, batch.lengths.get(self.target), tokens.shape[1])
         return {"loss": ratio(cross_entropy(logits, tokens), mask),
                 "accuracy": ratio(correct(logits, tokens), mask)}

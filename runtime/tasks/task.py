@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from compiler.diagnostics import Report, nearest
 from compiler.source import Span
@@ -24,9 +26,16 @@ class Task(Choice):
     `check` imports neither NumPy nor JAX, so that a recipe is checked without them.
     """
 
+    output: str | None = Field(
+        default=None, description="the model's output to use; the main one where not given")
+
     # The metric that tells runs and epochs apart, and which way is better.
     monitor: ClassVar[str]
     better: ClassVar[Literal["higher", "lower"]]
+
+    def chosen(self, outputs: Mapping[str, Any]) -> str:
+        """The name of the output that the task is about; the main output stands first."""
+        return self.output or next(iter(outputs))
 
     def check(
         self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],

@@ -217,6 +217,13 @@ def test_a_model_that_suits_its_task_passes(task, output, fields):
     assert checked(task, {"output": output}, fields) == []
 
 
+def test_a_task_is_about_the_main_output_whatever_its_name():
+    classes = {"logits": CLASSES, "features": TensorType(("channels",), (64,))}
+    assert checked(Classification(), classes, {"label": LABEL}) == []
+    found, = checked(Classification(output="features"), classes, {"label": LABEL})
+    assert found[0] == "F0617"
+
+
 @pytest.mark.parametrize("task, output, fields, code", [
     (Classification(), TensorType(("channels",), (11,)), {"label": LABEL}, "F0617"),
     (Classification(), TensorType(("time", "channels"), (4, 10)), {"label": LABEL}, "F0617"),
