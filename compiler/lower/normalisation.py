@@ -19,8 +19,8 @@ from compiler.ops.normalisation import (
     LayerNorm,
     LocalResponseNorm,
     Norm,
-    Normalise,
     NormalisationOperator,
+    Normalise,
     RMSNorm,
 )
 

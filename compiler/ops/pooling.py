@@ -143,10 +143,11 @@ class AdaptiveAveragePool(Operator):
         result: dict[str, Window | None] = {}
         for axis, bins in self.bins(x).items():
             size = x.size(axis)
-            known = isinstance(size, int)
-            widest = max(-(-(i + 1) * size // bins) - i * size // bins
-                         for i in range(bins)) if known else 0
-            result[axis] = Window(widest, max(size // bins, 1)) if known else None
+            if not isinstance(size, int):
+                result[axis] = None
+                continue
+            widest = max(-(-(i + 1) * size // bins) - i * size // bins for i in range(bins))
+            result[axis] = Window(widest, max(size // bins, 1))
         return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +40,7 @@ class Geometry:
         """Elements of the whole window."""
         return math.prod(self.window)
 
-    def windows(self) -> Mapping[str, Window | None]:
+    def windows(self) -> dict[str, Window | None]:
         """The reach of the operator along each axis, for the receptive field."""
         return {a: Window(r, s) for a, r, s in zip(self.axes, self.reach, self.stride)}
 

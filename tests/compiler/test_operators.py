@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import jax
@@ -60,7 +60,7 @@ def data(type: TensorType, seed: Any, batch: int = BATCH) -> np.ndarray:
     return np.asarray(jnp.asarray(values, jnp.bfloat16), np.float32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def arrays(row: Row) -> dict[str, np.ndarray]:
     """The parameters of a row's layer: as initialised, and a little more."""
     result = {}
@@ -188,14 +188,14 @@ def test_a_length_that_is_not_known_is_inferred_or_refused_with_a_remedy(row):
 # ---- numbers
 
 
-@lru_cache(maxsize=None)
+@cache
 def eager(row: Row) -> tuple[Tensor, ...]:
     """The outputs for the row's batch, in training where that differs, operation by operation."""
     values = [data(t, i) for i, t in enumerate(row.inputs)]
     return run(row, layer_of(row), tensors(row, values), training=make(row).modal)
 
 
-@lru_cache(maxsize=None)
+@cache
 def compiled(row: Row, training: bool) -> Callable[..., Any]:
     """A function of inputs and weights: outputs, gradients by parameter and by float input.
 

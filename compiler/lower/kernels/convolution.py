@@ -42,7 +42,8 @@ def convolve(
     Returns:
         (batch, window axes…, filters), differentiable any number of times in reverse.
     """
-    stride, pads, dilation = tuple(stride), tuple(map(tuple, pads)), tuple(dilation)
+    stride, dilation = tuple(stride), tuple(dilation)
+    pads = tuple((before, after) for before, after in pads)
     taps = math.prod(kernel.shape[:-2])
     if kernels == "reference" or groups > 1 or taps > MOST_TAPS:
         return plain(x, kernel, stride, pads, dilation, groups)
