@@ -124,14 +124,14 @@ def _report_errors(
             report.error("F0204", f"{what} needs `{key}`", main_span, f"`{key}` is missing",
                          help=_remedy(key, fields.get(key)))
         elif not key:
-            message = str(item["ctx"]["error"]) if "error" in item.get("ctx", {}) else item["msg"]
+            message = str(item.get("ctx", {})["error"]) if "error" in item.get("ctx", {}) else item["msg"]
             report.error("F0205", f"{what}: {message}", main_span)
         else:
             value = node.get(key)
             info = fields[key]
             found = _place(value, item["loc"][1:]) if value is not None else None
             if item["type"] == "value_error":
-                reason = str(item["ctx"]["error"])
+                reason = str(item.get("ctx", {})["error"])
                 report.error("F0205", f"`{key}` of {what}: {reason}",
                              found.span if found else main_span)
                 continue

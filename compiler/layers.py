@@ -25,8 +25,10 @@ from compiler.spec import Choose, Each, Head, Loop, Repeat, Section
 MODIFIERS = ("name", "from", "when", "weights", "during", "freeze", "init", "remat", "was")
 JOINS = FAMILIES["combine"]
 STRUCTURE = ("for", "repeat", "choose", "layers", "output", "residual")
-RESERVED_WORDS = {"scan": "stepping a body through time comes with a later version",
-                  "log_mel": "audio features come with a later version"}
+RESERVED_WORDS = {
+    "scan": "stepping a body through time comes with a later version",
+    "log_mel": "audio features come with a later version",
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,12 +83,14 @@ class Words:
         return operator(word) if word in WORDS else None
 
     def __contains__(self, word: str) -> bool:
-        return (word in WORDS or word in self.operators or word in self.blocks
-                or word in STRUCTURE)
+        return word in WORDS or word in self.operators or word in self.blocks or word in STRUCTURE
 
 
 def read_layers(
-    node: Node | None, words: Words, report: Report, numbers: Counter[str] | None = None,
+    node: Node | None,
+    words: Words,
+    report: Report,
+    numbers: Counter[str] | None = None,
 ) -> tuple[LayerSpec, ...]:
     """Read a list of layers; what cannot be read is reported and left out.
 
@@ -105,20 +109,35 @@ def read_layers(
 
 
 def _read_layer(
-    item: Node, words: Words, report: Report, numbers: Counter[str],
+    item: Node,
+    words: Words,
+    report: Report,
+    numbers: Counter[str],
 ) -> LayerSpec | None:
     if isinstance(item, Sequence):
-        report.error("F0206", "a list stands where a layer is expected", item.span,
-                     help="group layers with `layers: [...]`, or take the inner dash away")
+        report.error(
+            "F0206",
+            "a list stands where a layer is expected",
+            item.span,
+            help="group layers with `layers: [...]`, or take the inner dash away",
+        )
         return None
     if isinstance(item, Scalar):
         if not isinstance(item.value, str):
-            report.error("F0206", f"{shown(item.value)} stands where a layer is expected", item.span,
-                         help="write an operator or a block, as in `- relu`")
+            report.error(
+                "F0206",
+                f"{shown(item.value)} stands where a layer is expected",
+                item.span,
+                help="write an operator or a block, as in `- relu`",
+            )
             return None
         if is_formula(item.value):
-            report.error("F0206", "a formula is not a layer", item.span,
-                         help=f"to insert layers that a param holds, write `layers: {item.text}`")
+            report.error(
+                "F0206",
+                "a formula is not a layer",
+                item.span,
+                help=f"to insert layers that a param holds, write `layers: {item.text}`",
+            )
             return None
         return _read_word(item.value, item.span, None, {}, words, report, numbers)
     keys = [k for k in item if k not in MODIFIERS]
@@ -134,9 +153,12 @@ def _report_keys(item: Mapping, keys: list[str], words: Words, report: Report) -
     """Say what is wrong with a layer that has no operator, or more than one key for it."""
     if not keys:
         key = next(iter(item), "")
-        report.error("F0206", "a layer has modifiers but no operator",
-                     item.key_spans.get(key, item.span),
-                     help="put it beside the operator's key, at the same indentation")
+        report.error(
+            "F0206",
+            "a layer has modifiers but no operator",
+            item.key_spans.get(key, item.span),
+            help="put it beside the operator's key, at the same indentation",
+        )
         return
     known = [k for k in keys if k in words]
     if len(known) == 1 or len(known) > 1 and item[known[0]] is not None:
@@ -147,26 +169,38 @@ def _report_keys(item: Mapping, keys: list[str], words: Words, report: Report) -
         if inside:
             for key in inside:
                 report.error(
-                    "F0207", f"`{key}` is a field of {word}, but it stands beside it",
-                    item.key_spans[key], f"belongs inside `{word}:`",
+                    "F0207",
+                    f"`{key}` is a field of {word}, but it stands beside it",
+                    item.key_spans[key],
+                    f"belongs inside `{word}:`",
                     help=f"indent it below `{word}:`, or write "
-                         f"`- {word}: {{{key}: {_brief(item[key])}}}`")
+                    f"`- {word}: {{{key}: {_brief(item[key])}}}`",
+                )
             return
         if stray and len(known) == 1:
             for key in stray:
                 report.error(
-                    "F0207", f"`{key}` is neither a modifier nor a field of {word}",
-                    item.key_spans[key], nearest(key, [*MODIFIERS, *fields]),
-                    notes=(f"modifiers: {', '.join(MODIFIERS)}",
-                           f"fields of {word}: {', '.join(fields) or 'none'}"))
+                    "F0207",
+                    f"`{key}` is neither a modifier nor a field of {word}",
+                    item.key_spans[key],
+                    nearest(key, [*MODIFIERS, *fields]),
+                    notes=(
+                        f"modifiers: {', '.join(MODIFIERS)}",
+                        f"fields of {word}: {', '.join(fields) or 'none'}",
+                    ),
+                )
             return
     if not known:
         for key in keys[:1]:
             _report_unknown(key, item.key_spans[key], words, report)
         return
-    report.error("F0206", f"a layer has {len(keys)} operators: {', '.join(keys)}",
-                 item.key_spans[keys[1]], "begins a second one",
-                 help="give each its own dash")
+    report.error(
+        "F0206",
+        f"a layer has {len(keys)} operators: {', '.join(keys)}",
+        item.key_spans[keys[1]],
+        "begins a second one",
+        help="give each its own dash",
+    )
 
 
 def _brief(node: Node) -> str:
@@ -189,17 +223,30 @@ def _report_unknown(word: str, span: Span, words: Words, report: Report) -> None
     if "." in word:
         prefix = word.split(".")[0]
         mine = [b for b in words.blocks if b.startswith(prefix + ".")]
-        help = (f"blocks of `{prefix}`: {', '.join(mine)}" if mine
-                else f"bring it in with `use: {{{prefix}: FILE}}`")
+        help = (
+            f"blocks of `{prefix}`: {', '.join(mine)}"
+            if mine
+            else f"bring it in with `use: {{{prefix}: FILE}}`"
+        )
     else:
         help = ""
-    report.error("F0202", f"`{word}` is neither an operator nor a block of this file", span,
-                 nearest(word, [*WORDS, *words.operators, *words.blocks, *STRUCTURE]), help=help)
+    report.error(
+        "F0202",
+        f"`{word}` is neither an operator nor a block of this file",
+        span,
+        nearest(word, [*WORDS, *words.operators, *words.blocks, *STRUCTURE]),
+        help=help,
+    )
 
 
 def _read_word(
-    word: str, span: Span, value: Node | None, modifiers: AbstractMapping[str, Node], words: Words,
-    report: Report, numbers: Counter[str],
+    word: str,
+    span: Span,
+    value: Node | None,
+    modifiers: AbstractMapping[str, Node],
+    words: Words,
+    report: Report,
+    numbers: Counter[str],
 ) -> LayerSpec | None:
     if word not in words:
         _report_unknown(word, span, words, report)
@@ -230,8 +277,12 @@ def _name(node: Node | None, report: Report) -> str:
         return ""
     value = node.value if isinstance(node, Scalar) else None
     if not isinstance(value, str) or not value.isidentifier() or value.startswith("_"):
-        report.error("F0209", f"`{_brief(node)}` cannot be a layer's name", node.span,
-                     help="a name has letters, digits and `_`, and begins with a letter")
+        report.error(
+            "F0209",
+            f"`{_brief(node)}` cannot be a layer's name",
+            node.span,
+            help="a name has letters, digits and `_`, and begins with a letter",
+        )
         return ""
     return value
 
@@ -249,11 +300,24 @@ class _Reading:
     report: Report
     numbers: Counter[str]
 
-    def made(self, kind: str, fields: AbstractMapping[str, Node] | None = None,
-             branches: AbstractMapping[str, tuple[LayerSpec, ...]] | None = None,
-             section: Section | None = None) -> LayerSpec:
-        return LayerSpec(self.word, kind, self.span, self.value, self.modifiers, self.segment,
-                         fields or {}, branches or {}, section)
+    def made(
+        self,
+        kind: str,
+        fields: AbstractMapping[str, Node] | None = None,
+        branches: AbstractMapping[str, tuple[LayerSpec, ...]] | None = None,
+        section: Section | None = None,
+    ) -> LayerSpec:
+        return LayerSpec(
+            self.word,
+            kind,
+            self.span,
+            self.value,
+            self.modifiers,
+            self.segment,
+            fields or {},
+            branches or {},
+            section,
+        )
 
     def layers(self, node: Node | None, same_scope: bool = False) -> tuple[LayerSpec, ...]:
         return read_layers(node, self.words, self.report, self.numbers if same_scope else None)
@@ -266,8 +330,11 @@ class _Reading:
             return Mapping({}, self.span, {})
         if main is None:
             self.report.error(
-                "F0205", f"{self.word} takes its fields by name", self.value.span,
-                help=f"write `{self.word}: {{field: value}}`")
+                "F0205",
+                f"{self.word} takes its fields by name",
+                self.value.span,
+                help=f"write `{self.word}: {{field: value}}`",
+            )
             return Mapping({}, self.span, {})
         return Mapping({main: self.value}, self.value.span, {main: self.value.span})
 
@@ -277,19 +344,30 @@ class _Reading:
         for key in fields:
             if key not in params:
                 self.report.error(
-                    "F0203", f"`{key}` is not a param of {self.word}", fields.key_spans[key],
+                    "F0203",
+                    f"`{key}` is not a param of {self.word}",
+                    fields.key_spans[key],
                     "" if key in MODIFIERS else nearest(key, params),
                     notes=(f"params of {self.word}: {', '.join(params) or 'none'}",),
-                    help=_beside(key))
+                    help=_beside(key),
+                )
         check_formulas(fields, self.report)
         return self.made("block", fields)
 
     def operator(self, cls: type[Operator]) -> LayerSpec:
         fields = self.short_form(cls.main)
         check_formulas(fields, self.report)
-        validate(cls, fields, self.report, what=self.word, main_span=self.span, partial=True,
-                 evaluate=literal, extra_help=_beside,
-                 elsewhere=self.words.defaults.get(self.word, ()))
+        validate(
+            cls,
+            fields,
+            self.report,
+            what=self.word,
+            main_span=self.span,
+            partial=True,
+            evaluate=literal,
+            extra_help=_beside,
+            elsewhere=self.words.defaults.get(self.word, ()),
+        )
         return self.made("operator", fields)
 
     def join(self) -> LayerSpec | None:
@@ -301,9 +379,12 @@ class _Reading:
             for item in self.value:
                 if not (isinstance(item, Scalar) and isinstance(item.value, str)):
                     self.report.error(
-                        "F0205", f"the list of `{self.word}` holds names of earlier layers",
-                        item.span, help="to join branches, give a map: "
-                        f"`{self.word}: {{left: [...], right: [...]}}`")
+                        "F0205",
+                        f"the list of `{self.word}` holds names of earlier layers",
+                        item.span,
+                        help="to join branches, give a map: "
+                        f"`{self.word}: {{left: [...], right: [...]}}`",
+                    )
                     return None
         elif isinstance(self.value, Mapping):
             for key, node in self.value.items():
@@ -311,17 +392,24 @@ class _Reading:
                     fields[key] = node
                 elif isinstance(node, Scalar) and node.value is not None:
                     self.report.error(
-                        "F0205", f"branch `{key}` of `{self.word}` is not a list of layers",
-                        node.span, help=f"write `{key}: [{node.text}]`")
+                        "F0205",
+                        f"branch `{key}` of `{self.word}` is not a list of layers",
+                        node.span,
+                        help=f"write `{key}: [{node.text}]`",
+                    )
                 else:
                     branches[key] = self.layers(node)
                     if not key.isidentifier():
-                        self.report.error("F0209", f"`{key}` cannot be a branch's name",
-                                          self.value.key_spans[key])
+                        self.report.error(
+                            "F0209", f"`{key}` cannot be a branch's name", self.value.key_spans[key]
+                        )
         elif self.value is not None:
             self.report.error(
-                "F0205", f"`{self.word}` takes branches or a list of names, not {shown(plain(self.value))}",
-                self.value.span, help=f"write `{self.word}: [first, second]`")
+                "F0205",
+                f"`{self.word}` takes branches or a list of names, not {shown(plain(self.value))}",
+                self.value.span,
+                help=f"write `{self.word}: [first, second]`",
+            )
             return None
         check_formulas(Mapping(fields, self.span, {}), self.report)
         return self.made("join", fields, branches)
@@ -343,37 +431,46 @@ class _Reading:
             keys = _fields_of(self.word, self.words)
             report.error("F0205", f"`{self.word}` needs a map with {', '.join(keys)}", self.span)
             return None
-        cls = {"for": Loop, "repeat": Repeat, "choose": Choose, "output": Head, "layers": Each}[self.word]
-        section = validate(cls, value, report, what=f"`{self.word}`", main_span=self.span,
-                           extra_help=_beside)
+        cls = {"for": Loop, "repeat": Repeat, "choose": Choose, "output": Head, "layers": Each}[
+            self.word
+        ]
+        section = validate(
+            cls, value, report, what=f"`{self.word}`", main_span=self.span, extra_help=_beside
+        )
         if section is None:
             return None
         match section:
             case Choose(cases=cases, value=chosen):
                 check_formulas(chosen, report)
                 if not isinstance(cases, Mapping):
-                    report.error("F0205", "`cases` of `choose` is a map from values to layers",
-                                 value.key_spans["cases"])
+                    report.error(
+                        "F0205",
+                        "`cases` of `choose` is a map from values to layers",
+                        value.key_spans["cases"],
+                    )
                     return None
                 # All cases count in the scope's numbers: what follows keeps its name whatever
                 # is chosen.
                 inner = {k: self.layers(n, same_scope=True) for k, n in cases.items()}
                 return self.made("choose", branches=inner, section=section)
-            case Head(name=name):
+            case Head():
                 self.segment = _name(value["name"], report) or self.segment
-                return self.made("output", branches={"layers": self.layers(section.layers)},
-                                 section=section)
+                return self.made(
+                    "output", branches={"layers": self.layers(section.layers)}, section=section
+                )
             case Loop() | Repeat():
                 source = section.each if isinstance(section, Loop) else section.times
                 for part in (source, section.let):
                     check_formulas(part, report)
                 if section.index:
                     _name(value["index"], report)
-                return self.made(self.word, branches={"layers": self.layers(section.layers)},
-                                 section=section)
+                return self.made(
+                    self.word, branches={"layers": self.layers(section.layers)}, section=section
+                )
             case Each():
-                return self.made("each", branches={"layers": self.layers(section.layers)},
-                                 section=section)
+                return self.made(
+                    "each", branches={"layers": self.layers(section.layers)}, section=section
+                )
         raise AssertionError(self.word)
 
 
@@ -396,5 +493,3 @@ def literal(node: Node) -> Any:
         elif isinstance(item.value, str) and is_formula(item.value):
             return UNKNOWN
     return plain(node)
-
-

@@ -16,8 +16,14 @@ from compiler.source import Span
 from compiler.spec import Param
 
 TYPES = ("int", "float", "bool", "string", "list", "layers")
-IN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false",
-            "string": "a text", "list": "a list", "layers": "layers"}
+IN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "layers": "layers",
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,8 +73,12 @@ def read_params(node: Node | None, report: Report, what: str) -> dict[str, Param
     for name, value in node.items():
         span = node.key_spans[name]
         if not name.isidentifier():
-            report.error("F0209", f"`{name}` cannot be the name of a param", span,
-                         help="a name has letters, digits and `_`, and begins with a letter")
+            report.error(
+                "F0209",
+                f"`{name}` cannot be the name of a param",
+                span,
+                help="a name has letters, digits and `_`, and begins with a letter",
+            )
         params[name] = _read_param(name, value, span, report, what)
     return params
 
@@ -85,8 +95,12 @@ def _read_param(name: str, node: Node, span: Span, report: Report, what: str) ->
         return ParamSpec(name, "list", node, span)
     value = node.value
     if value is None:
-        report.error("F0213", f"param `{name}` of {what} has neither a default nor a type", span,
-                     help=f"write a default, or a type for required: `{name}: int`",)
+        report.error(
+            "F0213",
+            f"param `{name}` of {what} has neither a default nor a type",
+            span,
+            help=f"write a default, or a type for required: `{name}: int`",
+        )
         return ParamSpec(name, "", node, span)
     if isinstance(value, str) and not node.quoted and value in TYPES:
         return ParamSpec(name, value, None, span)
@@ -98,8 +112,15 @@ def _read_param(name: str, node: Node, span: Span, report: Report, what: str) ->
 
 
 def bind(
-    params: Mapping[str, ParamSpec], given: Mapping[str, Given], outer: Scope, report: Report, *,
-    what: str, use: Span | None, more: Iterable[Label] = (), help: str = "",
+    params: Mapping[str, ParamSpec],
+    given: Mapping[str, Given],
+    outer: Scope,
+    report: Report,
+    *,
+    what: str,
+    use: Span | None,
+    more: Iterable[Label] = (),
+    help: str = "",
 ) -> Scope:
     """A scope with a value for every param: what is given, else its default.
 
@@ -116,9 +137,13 @@ def bind(
     scope = outer.inner()
     for name, value in given.items():
         if name not in params:
-            report.error("F0203", f"`{name}` is not a param of {what}", value.node.span,
-                         nearest(name, params),
-                         notes=(f"params of {what}: {', '.join(params) or 'none'}",))
+            report.error(
+                "F0203",
+                f"`{name}` is not a param of {what}",
+                value.node.span,
+                nearest(name, params),
+                notes=(f"params of {what}: {', '.join(params) or 'none'}",),
+            )
     for name, param in params.items():
         if name in given:
             node, seen = given[name].node, given[name].scope
@@ -126,10 +151,15 @@ def bind(
             node, seen = param.default, scope
         else:
             report.error(
-                "F0214", f"{what} needs a value for `{name}`", use or param.span,
+                "F0214",
+                f"{what} needs a value for `{name}`",
+                use or param.span,
                 f"`{name}` is missing",
-                more=() if use is None else (Label(param.span, "declared here, without a default"),),
-                help=help or f"give `{name}: …`, {IN_WORDS.get(param.type, 'a value')}")
+                more=()
+                if use is None
+                else (Label(param.span, "declared here, without a default"),),
+                help=help or f"give `{name}: …`, {IN_WORDS.get(param.type, 'a value')}",
+            )
             scope.values_[name] = UNKNOWN
             continue
         if param.type == "layers":
@@ -137,8 +167,9 @@ def bind(
             scope.values_[name] = passed if passed is not None else LayersValue(node, seen)
             continue
         value = value_of(node, seen, report, more)
-        scope.values_[name] = (value if value is UNKNOWN else
-                               _checked(param, value, node.span, report, what))
+        scope.values_[name] = (
+            value if value is UNKNOWN else _checked(param, value, node.span, report, what)
+        )
     return scope
 
 
@@ -158,28 +189,50 @@ def _checked(param: ParamSpec, value: Any, span: Span, report: Report, what: str
         value = float(value)
     fits = {
         "int": isinstance(value, int) and not isinstance(value, bool),
-        "float": isinstance(value, float), "bool": isinstance(value, bool),
-        "string": isinstance(value, str), "list": isinstance(value, list), "": True,
+        "float": isinstance(value, float),
+        "bool": isinstance(value, bool),
+        "string": isinstance(value, str),
+        "list": isinstance(value, list),
+        "": True,
     }[kind]
     if not fits:
-        report.error("F0213", f"param `{param.name}` of {what} takes {IN_WORDS[kind]}, "
-                     f"not {shown(value)}", span, more=_declared(param, span))
+        report.error(
+            "F0213",
+            f"param `{param.name}` of {what} takes {IN_WORDS[kind]}, not {shown(value)}",
+            span,
+            more=_declared(param, span),
+        )
         return UNKNOWN
     if (full := param.full) is None:
         return value
     if full.choices is not None and value not in full.choices:
-        report.error("F0213", f"param `{param.name}` of {what} is {shown(value)}, which is not among "
-                     "its choices", span, nearest(str(value), map(str, full.choices)),
-                     notes=(f"choices: {', '.join(str(c) for c in full.choices)}",),
-                     more=_declared(param, span))
+        report.error(
+            "F0213",
+            f"param `{param.name}` of {what} is {shown(value)}, which is not among its choices",
+            span,
+            nearest(str(value), map(str, full.choices)),
+            notes=(f"choices: {', '.join(str(c) for c in full.choices)}",),
+            more=_declared(param, span),
+        )
         return UNKNOWN
     low, high = full.min, full.max
-    if isinstance(value, int | float) and (low is not None and value < low
-                                           or high is not None and value > high):
-        bounds = " and ".join(t for t in (f"at least {low:g}" if low is not None else "",
-                                          f"at most {high:g}" if high is not None else "") if t)
-        report.error("F0213", f"param `{param.name}` of {what} must be {bounds}, not {value}", span,
-                     more=_declared(param, span))
+    if isinstance(value, int | float) and (
+        low is not None and value < low or high is not None and value > high
+    ):
+        bounds = " and ".join(
+            t
+            for t in (
+                f"at least {low:g}" if low is not None else "",
+                f"at most {high:g}" if high is not None else "",
+            )
+            if t
+        )
+        report.error(
+            "F0213",
+            f"param `{param.name}` of {what} must be {bounds}, not {value}",
+            span,
+            more=_declared(param, span),
+        )
         return UNKNOWN
     return value
 
@@ -219,5 +272,3 @@ def _seen(value: LayersValue) -> set[tuple[str, str]]:
                     inner = value.scope[name]
                     found.add((name, repr(frozen(inner))))
     return found
-
-

@@ -97,8 +97,9 @@ class Program:
     @property
     def words(self) -> Words:
         """What this program's layers may be called."""
-        return Words({n: tuple(b.params) for n, b in self.blocks.items()}, self.operators,
-                     self.defaults)
+        return Words(
+            {n: tuple(b.params) for n, b in self.blocks.items()}, self.operators, self.defaults
+        )
 
     @property
     def weights_file(self) -> Path | None:
@@ -126,16 +127,26 @@ def parse_assignment(text: str, report: Report) -> Assignment | None:
     path, equals, value = text.partition("=")
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
-        report.error("F0219", f"`--set {text}` is not of the form `--set a.b=c`",
-                     help="as in `--set train.epochs=5`")
+        report.error(
+            "F0219",
+            f"`--set {text}` is not of the form `--set a.b=c`",
+            help="as in `--set train.epochs=5`",
+        )
         return None
     return Assignment(keys, parse_value(value, f"--set {text}", report))
 
 
 def resolve(
-    tree: Mapping, cls: type[Document], report: Report, *, directory: Path | None = None,
-    variant: str = "", assignments: Iterable[str] = (), name: str = "",
-    values: PyMapping[str, Any] | None = None, operators: Iterable[type[Operator]] = (),
+    tree: Mapping,
+    cls: type[Document],
+    report: Report,
+    *,
+    directory: Path | None = None,
+    variant: str = "",
+    assignments: Iterable[str] = (),
+    name: str = "",
+    values: PyMapping[str, Any] | None = None,
+    operators: Iterable[type[Operator]] = (),
 ) -> Program:
     """Resolve a spec's tree.
 
@@ -155,8 +166,10 @@ def resolve(
     """
     sets = [a for text in assignments if (a := parse_assignment(text, report)) is not None]
     report.check()
-    given = {key: Given(_node(value, Source(f"{key}={value!r}", repr(value))), Scope())
-             for key, value in (values or {}).items()}
+    given = {
+        key: Given(_node(value, Source(f"{key}={value!r}", repr(value))), Scope())
+        for key, value in (values or {}).items()
+    }
     loader = _Loader(cls, report, {cls.word: cls for cls in operators})
     return loader.program(tree, directory, variant, given, sets, name, ())
 
@@ -165,8 +178,11 @@ def _node(value: Any, source: Source) -> Node:
     """A Python value as a piece of tree."""
     span = Span(source, 1, 1, 1, len(source.text) + 1)
     if isinstance(value, dict):
-        return Mapping({str(k): _node(v, source) for k, v in value.items()}, span,
-                       {str(k): span for k in value})
+        return Mapping(
+            {str(k): _node(v, source) for k, v in value.items()},
+            span,
+            {str(k): span for k in value},
+        )
     if isinstance(value, list | tuple):
         return SequenceNode([_node(v, source) for v in value], span)
     return scalar(value, span)
@@ -193,8 +209,13 @@ class _Loader:
     trees: dict[Path, Mapping] = field(default_factory=dict)
 
     def used(
-        self, reference: str, span: Span, directory: Path | None, variant: str,
-        given: dict[str, Given], stack: tuple[Path, ...],
+        self,
+        reference: str,
+        span: Span,
+        directory: Path | None,
+        variant: str,
+        given: dict[str, Given],
+        stack: tuple[Path, ...],
     ) -> Program | None:
         """The program of a file or zoo name that another program uses."""
         try:
@@ -203,16 +224,35 @@ class _Loader:
             self.report.error("F0217", str(error), span, error.near, help=error.help)
             return None
         if path in stack or len(stack) >= MAX_USE_DEPTH:
-            self.report.error("F0217", f"`{reference}` uses itself, directly or through others", span)
+            self.report.error(
+                "F0217", f"`{reference}` uses itself, directly or through others", span
+            )
             return None
         if path not in self.trees:
-            self.trees[path] = parse(read_source(path, shown=zoo.shown(path, reference)), self.report)
-        return self.program(self.trees[path], path.parent, variant or implied, given, [],
-                            path.stem, (*stack, path), span)
+            self.trees[path] = parse(
+                read_source(path, shown=zoo.shown(path, reference)), self.report
+            )
+        return self.program(
+            self.trees[path],
+            path.parent,
+            variant or implied,
+            given,
+            [],
+            path.stem,
+            (*stack, path),
+            span,
+        )
 
     def program(
-        self, tree: Mapping, directory: Path | None, variant: str, given: dict[str, Given],
-        sets: Sequence[Assignment], name: str, stack: tuple[Path, ...], use: Span | None = None,
+        self,
+        tree: Mapping,
+        directory: Path | None,
+        variant: str,
+        given: dict[str, Given],
+        sets: Sequence[Assignment],
+        name: str,
+        stack: tuple[Path, ...],
+        use: Span | None = None,
     ) -> Program:
         report = self.report
         declared = tree.get("params")
@@ -234,8 +274,15 @@ class _Loader:
             help = f"choose a variant: {', '.join(document.variants)}"
         scope = bind(params, values, Scope(), report, what=f"`{name}`", use=use, help=help)
         check_formulas(document.let, report)
-        program = Program(name, document, tree, with_let(document.let, scope, report),
-                          variant=variant, directory=directory, operators=self.operators)
+        program = Program(
+            name,
+            document,
+            tree,
+            with_let(document.let, scope, report),
+            variant=variant,
+            directory=directory,
+            operators=self.operators,
+        )
         program.inputs = self.inputs(document)
         program.defaults = self.defaults(document)
         self.facts(document)
@@ -250,10 +297,13 @@ class _Loader:
         if len(item.path) == 1 and item.path[0] not in self.cls.model_fields:
             words = [*params, *self.cls.model_fields]
             self.report.error(
-                "F0219", f"there is no param `{item.path[0]}` to set", item.value.span,
+                "F0219",
+                f"there is no param `{item.path[0]}` to set",
+                item.value.span,
                 nearest(item.path[0], words),
                 notes=(f"params: {', '.join(params) or 'none'}",),
-                help="give the whole path for anything else: `--set train.epochs=5`")
+                help="give the whole path for anything else: `--set train.epochs=5`",
+            )
             return tree
 
         def replaced(node: Node | None, path: tuple[str, ...]) -> Node:
@@ -262,20 +312,26 @@ class _Loader:
             key, rest = path[0], path[1:]
             if isinstance(node, SequenceNode):
                 if not key.isdigit() or int(key) >= len(node):
-                    self.report.error("F0219", f"`{key}` is not the number of an element of a list of "
-                                      f"{len(node)}", item.value.span, help="elements count from 0")
+                    self.report.error(
+                        "F0219",
+                        f"`{key}` is not the number of an element of a list of {len(node)}",
+                        item.value.span,
+                        help="elements count from 0",
+                    )
                     return node
                 items = list(node)
                 items[int(key)] = replaced(items[int(key)], rest)
                 return SequenceNode(items, node.span)
             if isinstance(node, Scalar) and node.value is not None:
-                self.report.error("F0219", f"`{key}` cannot be set: `{node.text}` is not a map",
-                                  item.value.span)
+                self.report.error(
+                    "F0219", f"`{key}` cannot be set: `{node.text}` is not a map", item.value.span
+                )
                 return node
             old = node if isinstance(node, Mapping) else Mapping({}, item.value.span, {})
             entries = {**old, key: replaced(old.get(key), rest)}
-            return Mapping(entries, old.span, {**old.key_spans,
-                                               key: old.key_spans.get(key, item.value.span)})
+            return Mapping(
+                entries, old.span, {**old.key_spans, key: old.key_spans.get(key, item.value.span)}
+            )
 
         result = replaced(tree, item.path)
         assert isinstance(result, Mapping)
@@ -285,8 +341,9 @@ class _Loader:
         """The values of a variant, those it extends first, and the model's name."""
         variants = document.variants
         if variants is not None and not isinstance(variants, Mapping):
-            self.report.error("F0201", "`variants` is a map from names to values of params",
-                              variants.span)
+            self.report.error(
+                "F0201", "`variants` is a map from names to values of params", variants.span
+            )
             return {}, name
         for node in (variants or {}).values():
             check_formulas(node, self.report)
@@ -302,14 +359,20 @@ class _Loader:
                     assert isinstance(parent, Mapping)
                     place = parent["extends"].span
                 self.report.error(
-                    "F0212", f"`{name}` has no variant `{current}`", place,
+                    "F0212",
+                    f"`{name}` has no variant `{current}`",
+                    place,
                     nearest(current, variants or ()),
-                    notes=(f"variants: {', '.join(variants or ()) or 'none'}",))
+                    notes=(f"variants: {', '.join(variants or ()) or 'none'}",),
+                )
                 return {}, name
             if current in chain:
-                self.report.error("F0216", f"variant `{current}` extends itself",
-                                  variants.key_spans[current],
-                                  notes=(" extends ".join([*chain, current]),))
+                self.report.error(
+                    "F0216",
+                    f"variant `{current}` extends itself",
+                    variants.key_spans[current],
+                    notes=(" extends ".join([*chain, current]),),
+                )
                 return {}, name
             chain.append(current)
             node = variants[current]
@@ -320,11 +383,13 @@ class _Loader:
                 return {}, name
         values: dict[str, Node] = {}
         for link in reversed(chain):
-            node = variants[link]
+            node = (variants or {})[link]
             if isinstance(node, Mapping):
                 values.update({k: n for k, n in node.items() if k != "extends"})
             elif not (isinstance(node, Scalar) and node.value is None):
-                self.report.error("F0201", f"variant `{link}` is a map of values for params", node.span)
+                self.report.error(
+                    "F0201", f"variant `{link}` is a map of values for params", node.span
+                )
         return values, variant
 
     def inputs(self, document: Document) -> dict[str, tuple[Input, Span]]:
@@ -337,15 +402,21 @@ class _Loader:
         found = {}
         for name, part in node.items():
             if not name.isidentifier():
-                self.report.error("F0209", f"`{name}` cannot be the name of an input",
-                                  node.key_spans[name])
+                self.report.error(
+                    "F0209", f"`{name}` cannot be the name of an input", node.key_spans[name]
+                )
             check_formulas(part, self.report)
             if not isinstance(part, Mapping):
-                self.report.error("F0201", f"input `{name}` is a map with its shape", part.span,
-                                  help=f"write `{name}: {{shape: [28, 28, 1]}}`")
+                self.report.error(
+                    "F0201",
+                    f"input `{name}` is a map with its shape",
+                    part.span,
+                    help=f"write `{name}: {{shape: [28, 28, 1]}}`",
+                )
                 continue
-            section = validate(Input, part, self.report, what=f"input `{name}`",
-                               main_span=node.key_spans[name])
+            section = validate(
+                Input, part, self.report, what=f"input `{name}`", main_span=node.key_spans[name]
+            )
             if section is not None:
                 found[name] = (section, node.key_spans[name])
         return found
@@ -360,14 +431,21 @@ class _Loader:
         found = {}
         for word, fields in node.items():
             if word not in WORDS:
-                self.report.error("F0202", f"`{word}` is not an operator", node.key_spans[word],
-                                  nearest(word, WORDS))
+                self.report.error(
+                    "F0202",
+                    f"`{word}` is not an operator",
+                    node.key_spans[word],
+                    nearest(word, WORDS),
+                )
             elif not isinstance(fields, Mapping):
-                self.report.error("F0201", f"the defaults of `{word}` are a map of fields", fields.span)
+                self.report.error(
+                    "F0201", f"the defaults of `{word}` are a map of fields", fields.span
+                )
             else:
                 check_formulas(fields, self.report)
-                own = Mapping({k: n for k, n in fields.items() if k != "init"}, fields.span,
-                              fields.key_spans)
+                own = Mapping(
+                    {k: n for k, n in fields.items() if k != "init"}, fields.span, fields.key_spans
+                )
                 cls = operator(word)
                 # Required fields may well be missing from defaults.
                 found_here = Report()
@@ -388,8 +466,12 @@ class _Loader:
         known = [*(document.variants or ()), *([document.name] if document.name else [])]
         for name, part in node.items():
             if name not in known:
-                self.report.error("F0212", f"facts for `{name}`, which is not a variant",
-                                  node.key_spans[name], nearest(name, known))
+                self.report.error(
+                    "F0212",
+                    f"facts for `{name}`, which is not a variant",
+                    node.key_spans[name],
+                    nearest(name, known),
+                )
             if isinstance(part, Mapping):
                 validate(Fact, part, self.report, what="facts")
             else:
@@ -408,8 +490,9 @@ class _Loader:
                 self.report.error("F0209", f"`{prefix}` cannot be a prefix", node.key_spans[prefix])
             weights, given, variant = "", {}, ""
             if isinstance(part, Mapping):
-                section = validate(Used, part, self.report, what="`use`",
-                                   main_span=node.key_spans[prefix])
+                section = validate(
+                    Used, part, self.report, what="`use`", main_span=node.key_spans[prefix]
+                )
                 if section is None:
                     continue
                 reference, weights, variant = section.spec, section.weights, section.variant
@@ -418,7 +501,9 @@ class _Loader:
             elif isinstance(part, Scalar) and isinstance(part.value, str):
                 reference, place = part.value, part.span
             else:
-                self.report.error("F0201", f"`{prefix}` in `use` names a file or a zoo model", part.span)
+                self.report.error(
+                    "F0201", f"`{prefix}` in `use` names a file or a zoo model", part.span
+                )
                 continue
             other = self.used(reference, place, program.directory, variant, given, stack)
             if other is None:
@@ -430,8 +515,16 @@ class _Loader:
             if owner.layers:
                 file = (program.directory or Path()) / weights if weights else other.weights_file
                 program.blocks[f"{prefix}.model"] = BlockSpec(
-                    f"{prefix}.model", {}, tuple(owner.inputs), owner.layers, owner.outputs, None,
-                    owner, place, file)
+                    f"{prefix}.model",
+                    {},
+                    tuple(owner.inputs),
+                    owner.layers,
+                    owner.outputs,
+                    None,
+                    owner,
+                    place,
+                    file,
+                )
 
     def given(self, node: Node | None, scope: Scope) -> dict[str, Given]:
         """The values of a `with:`."""
@@ -454,15 +547,23 @@ class _Loader:
         for name, part in node.items():
             span = node.key_spans[name]
             if name in WORDS or name in STRUCTURE:
-                report.error("F0211", f"block `{name}` has the name of an operator", span,
-                             help="choose another name, so that a reader knows which one is meant")
+                report.error(
+                    "F0211",
+                    f"block `{name}` has the name of an operator",
+                    span,
+                    help="choose another name, so that a reader knows which one is meant",
+                )
                 continue
             if not name.isidentifier():
                 report.error("F0209", f"`{name}` cannot be the name of a block", span)
                 continue
             if not isinstance(part, Mapping):
-                report.error("F0201", f"block `{name}` is a map with `layers`", part.span,
-                             help=f"write `{name}: {{layers: [...]}}`")
+                report.error(
+                    "F0201",
+                    f"block `{name}` is a map with `layers`",
+                    part.span,
+                    help=f"write `{name}: {{layers: [...]}}`",
+                )
                 continue
             section = validate(Block, part, report, what=f"block `{name}`", main_span=span)
             if section is not None:
@@ -472,16 +573,24 @@ class _Loader:
         for name, (section, params) in sections.items():
             check_formulas(section.let, report)
             program.blocks[name] = BlockSpec(
-                name, params, section.inputs, read_layers(section.layers, words, report),
-                self.outputs(section.outputs), section.let, program, node.key_spans[name])
+                name,
+                params,
+                section.inputs,
+                read_layers(section.layers, words, report),
+                self.outputs(section.outputs),
+                section.let,
+                program,
+                node.key_spans[name],
+            )
 
     def outputs(self, node: Node | None) -> dict[str, tuple[str, Span]]:
         """An `outputs:` section: output name to the local name it stands for."""
         if node is None:
             return {}
         if not isinstance(node, Mapping):
-            self.report.error("F0201", "`outputs` is a map from output names to layers' names",
-                              node.span)
+            self.report.error(
+                "F0201", "`outputs` is a map from output names to layers' names", node.span
+            )
             return {}
         found = {}
         for name, part in node.items():
@@ -499,9 +608,13 @@ class _Loader:
             section = validate(ModelUse, node, self.report, what="`model`", part="field")
             if section is not None:
                 program.model = self.used(
-                    section.use, node["use"].span, program.directory, section.variant,
-                    self.given(section.with_, program.scope), stack)
+                    section.use,
+                    node["use"].span,
+                    program.directory,
+                    section.variant,
+                    self.given(section.with_, program.scope),
+                    stack,
+                )
                 program.weights = section.weights
             return
         program.layers = read_layers(node, program.words, self.report)
-

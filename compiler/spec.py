@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 
-
 class RawMarker:
     """Marks a field that keeps its node."""
 
@@ -22,8 +21,9 @@ Raw = Annotated[Any, RawMarker(), WithJsonSchema({})]
 class Section(BaseModel):
     """The base of all sections of a spec."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True,
-                              arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+    )
 
 
 class Document(Section):
@@ -53,7 +53,8 @@ class Param(Section):
     """A param in full."""
 
     type: Literal["int", "float", "bool", "string", "list", "layers"] = Field(
-        description="what kind of value it takes")
+        description="what kind of value it takes"
+    )
     default: Raw = Field(None, description="its value where none is given; absent: required")
     min: float | None = Field(None, description="the least value allowed")
     max: float | None = Field(None, description="the greatest value allowed")
@@ -65,10 +66,12 @@ class Input(Section):
     """One tensor that a model takes."""
 
     kind: Literal["tensor", "tokens", "category"] = Field(
-        "tensor", description="numbers, a sequence of indices, or one index")
+        "tensor", description="numbers, a sequence of indices, or one index"
+    )
     shape: Raw = Field(None, description="sizes without the batch; `any` is an unknown length")
-    axes: tuple[Literal["time", "depth", "height", "width", "frequency", "channels"], ...] | None = (
-        Field(None, description="what each axis is; by rank where absent"))
+    axes: (
+        tuple[Literal["time", "depth", "height", "width", "frequency", "channels"], ...] | None
+    ) = Field(None, description="what each axis is; by rank where absent")
     vocabulary: Raw = Field(None, description="for indices: how many there are")
     length: Raw = Field(None, description="for tokens: how many steps, or `any`")
 
@@ -91,7 +94,8 @@ class Fact(Section):
     buffers: int | None = Field(None, description="running statistics")
     macs: int | None = Field(None, description="multiply-accumulates of one example")
     during: Literal["training", "evaluation"] = Field(
-        "evaluation", description="the phase whose layers count for `macs`")
+        "evaluation", description="the phase whose layers count for `macs`"
+    )
 
 
 class Used(Section):
@@ -149,5 +153,3 @@ class Each(Section):
 
     each: Literal["time"] = Field(description="the axis")
     layers: Raw = Field(description="the layers for one step")
-
-

@@ -184,5 +184,5 @@ def broadcast(types: Sequence[TensorType]) -> TensorType | None:
         if len(sizes) > 1:
             return None
         shape.append(sizes.pop() if sizes else 1)
-    kinds = {t.dtype for t in types}
-    return TensorType(axes, tuple(shape), kinds.pop() if len(kinds) == 1 else "float")
+    alike = all(t.dtype == types[0].dtype for t in types)
+    return TensorType(axes, tuple(shape), types[0].dtype if alike else "float")

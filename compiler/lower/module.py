@@ -78,14 +78,19 @@ class GraphModule(nnx.Module):
             for name, value in node.outputs.items():
                 if name in results:
                     values[id(value)] = results[name]
-        return {name: values[id(v)] for name, v in graph.outputs.items()
-                if active(graph.phases.get(name, "always"), context.training)}
+        return {
+            name: values[id(v)]
+            for name, v in graph.outputs.items()
+            if active(graph.phases.get(name, "always"), context.training)
+        }
 
     def _run(self, node: Node, inputs: tuple[Tensor, ...], context: Context) -> dict[str, Tensor]:
         context = context.at(node.path)
         context = replace(
-            context, frozen=context.frozen or node.freeze,
-            tied=tuple(_find(self, path).get(name) for path, name in node.ties.values()))
+            context,
+            frozen=context.frozen or node.freeze,
+            tied=tuple(_find(self, path).get(name) for path, name in node.ties.values()),
+        )
         module = _find(self, node.weights)
         if not node.remat:
             return _apply(node, module, inputs, context)
@@ -98,8 +103,12 @@ class GraphModule(nnx.Module):
         return nnx.remat(again)(module, inputs)
 
 
-def _apply(node: Node, module: Any, inputs: tuple[Tensor, ...], context: Context,
-           ) -> dict[str, Tensor]:
+def _apply(
+    node: Node,
+    module: Any,
+    inputs: tuple[Tensor, ...],
+    context: Context,
+) -> dict[str, Tensor]:
     match node.operation:
         case Call():
             return module.execute(inputs, context)
@@ -136,8 +145,15 @@ class Model(GraphModule):
     `model.stage1.unit0.conv_1.kernel`.
     """
 
-    def __init__(self, graph: Graph, make: MakeArray, *, dtype: Any = jnp.float32, seed: int = 0,
-                 kernels: str = "auto"):
+    def __init__(
+        self,
+        graph: Graph,
+        make: MakeArray,
+        *,
+        dtype: Any = jnp.float32,
+        seed: int = 0,
+        kernels: str = "auto",
+    ):
         """Make a model.
 
         Args:
@@ -153,8 +169,14 @@ class Model(GraphModule):
         if is_random(graph):
             self.rngs = nnx.Rngs(dropout=seed)
 
-    def __call__(self, *inputs: Any, lengths: Any = None, rngs: nnx.Rngs | None = None,
-                 context: Context | None = None, **named: Any) -> Any:
+    def __call__(
+        self,
+        *inputs: Any,
+        lengths: Any = None,
+        rngs: nnx.Rngs | None = None,
+        context: Context | None = None,
+        **named: Any,
+    ) -> Any:
         """Run the model on arrays.
 
         Args:
@@ -169,20 +191,33 @@ class Model(GraphModule):
         """
         names = [v.name for v in self._graph.inputs]
         arrays = dict(zip(names, inputs)) | named
-        given = {names[0]: lengths} if lengths is not None and not isinstance(lengths, dict) else lengths
+        given = (
+            {names[0]: lengths}
+            if lengths is not None and not isinstance(lengths, dict)
+            else lengths
+        )
         if context is None:
             training = not self.deterministic
             source = rngs or getattr(self, "rngs", None)
-            key = source.dropout() if source is not None and (
-                training or is_random(self._graph, "always")) else None
+            key = (
+                source.dropout()
+                if source is not None and (training or is_random(self._graph, "always"))
+                else None
+            )
             context = Context(training, key, kernels=self._kernels)
         results = self.execute(self.tensors(arrays, given), context)
         outputs = {name: t.array for name, t in results.items()}
         return outputs if len(self._graph.outputs) > 1 else next(iter(outputs.values()))
 
-    def run(self, inputs: Mapping[str, Any], lengths: Mapping[str, Any] | None = None, *,
-            training: bool, key: jax.Array | None = None, row_mask: jax.Array | None = None,
-            ) -> dict[str, Tensor]:
+    def run(
+        self,
+        inputs: Mapping[str, Any],
+        lengths: Mapping[str, Any] | None = None,
+        *,
+        training: bool,
+        key: jax.Array | None = None,
+        row_mask: jax.Array | None = None,
+    ) -> dict[str, Tensor]:
         """Run the model as the training loop does.
 
         Args:
@@ -198,7 +233,9 @@ class Model(GraphModule):
         context = Context(training, key, row_mask, kernels=self._kernels)
         return self.execute(self.tensors(inputs, lengths), context)
 
-    def tensors(self, arrays: Mapping[str, Any], lengths: Mapping[str, Any] | None) -> tuple[Tensor, ...]:
+    def tensors(
+        self, arrays: Mapping[str, Any], lengths: Mapping[str, Any] | None
+    ) -> tuple[Tensor, ...]:
         """The inputs as tensors.
 
         Raises:
@@ -206,24 +243,32 @@ class Model(GraphModule):
         """
         names = [v.name for v in self._graph.inputs]
         if set(arrays) != set(names):
-            raise TypeError(f"the model takes {', '.join(names)}; given: {', '.join(arrays) or 'nothing'}")
+            raise TypeError(
+                f"the model takes {', '.join(names)}; given: {', '.join(arrays) or 'nothing'}"
+            )
         found = []
         for value in self._graph.inputs:
             array = jnp.asarray(arrays[value.name])
             if array.ndim != len(value.type.axes) + 1:
-                raise TypeError(f"input {value.name} is (batch, {', '.join(value.type.axes)}), given an "
-                                f"array of shape {array.shape}")
+                raise TypeError(
+                    f"input {value.name} is (batch, {', '.join(value.type.axes)}), given an "
+                    f"array of shape {array.shape}"
+                )
             if value.type.dtype == "float":
                 array = array.astype(self._dtype)
             steps = (lengths or {}).get(value.name)
-            found.append(Tensor(array, value.type.axes, None if steps is None else jnp.asarray(steps)))
+            found.append(
+                Tensor(array, value.type.axes, None if steps is None else jnp.asarray(steps))
+            )
         return tuple(found)
 
 
 def as_tensors(graph: Graph, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
     """Arrays as tensors with the axes of the graph's inputs."""
-    return tuple(x if isinstance(x, Tensor) else Tensor(jnp.asarray(x), v.type.axes)
-                 for x, v in zip(inputs, graph.inputs, strict=True))
+    return tuple(
+        x if isinstance(x, Tensor) else Tensor(jnp.asarray(x), v.type.axes)
+        for x, v in zip(inputs, graph.inputs, strict=True)
+    )
 
 
 def is_random(graph: Graph, when: str = "") -> bool:
@@ -248,8 +293,10 @@ def _child(node: Node, make: MakeArray, path: str, freeze: bool) -> nnx.Module |
     parameters = operation.parameters(*types)
     if not parameters:
         return None
-    arrays = {name: make(f"{path}.{name}", p, node.init.get(p.role, p.init))
-              for name, p in parameters.items()}
+    arrays = {
+        name: make(f"{path}.{name}", p, node.init.get(p.role, p.init))
+        for name, p in parameters.items()
+    }
     return Layer(operation, tuple(t.axes for t in types), parameters, arrays, freeze)
 
 

@@ -21,8 +21,10 @@ from compiler.lower.layer import Frozen
 def variables(module: nnx.Module) -> dict[str, nnx.Variable]:
     """The parameters and running statistics of a module by path."""
     kinds = nnx.Any(nnx.Param, nnx.BatchStat, Frozen)
-    return {".".join(map(str, path)): variable
-            for path, variable in nnx.to_flat_state(nnx.state(module, kinds))}
+    return {
+        ".".join(map(str, path)): variable
+        for path, variable in nnx.to_flat_state(nnx.state(module, kinds))
+    }
 
 
 def save_weights(module: nnx.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -49,27 +51,46 @@ def load_weights(module: nnx.Module, path: Path, graph: Graph | None = None) -> 
     except FileNotFoundError:
         raise SpecError([diagnostic("F0805", f"there is no file of weights `{path}`")]) from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise SpecError([diagnostic("F0805", f"`{path}` is not a safetensors file",
-                                    notes=(str(error),))]) from None
+        raise SpecError(
+            [diagnostic("F0805", f"`{path}` is not a safetensors file", notes=(str(error),))]
+        ) from None
     targets = variables(module)
-    former = {old: f"{p.rpartition('.')[0]}.{n.weights}".lstrip(".") for p, n in
-              (walk(graph) if graph is not None else ()) if (old := n.was)}
+    former = {
+        old: f"{p.rpartition('.')[0]}.{n.weights}".lstrip(".")
+        for p, n in (walk(graph) if graph is not None else ())
+        if (old := n.was)
+    }
     for name in list(arrays):
         owner, _, parameter = name.rpartition(".")
         if name not in targets and owner in former:
             arrays[f"{former[owner]}.{parameter}"] = arrays.pop(name)
     complaints: list[Any] = []
     for name in targets.keys() - arrays.keys():
-        complaints.append(diagnostic(
-            "F0806", f"`{path}` has no array `{name}`", help=nearest(name, arrays) or
-            "`was: OLD.PATH` beside a layer tells where its weights were"))
+        complaints.append(
+            diagnostic(
+                "F0806",
+                f"`{path}` has no array `{name}`",
+                help=nearest(name, arrays)
+                or "`was: OLD.PATH` beside a layer tells where its weights were",
+            )
+        )
     for name in arrays.keys() - targets.keys():
-        complaints.append(diagnostic("F0806", f"`{path}` has an array `{name}`, the model does not",
-                                     help=nearest(name, targets)))
+        complaints.append(
+            diagnostic(
+                "F0806",
+                f"`{path}` has an array `{name}`, the model does not",
+                help=nearest(name, targets),
+            )
+        )
     for name in targets.keys() & arrays.keys():
         if targets[name].shape != arrays[name].shape:
-            complaints.append(diagnostic(
-                "F0806", f"`{name}` has the shape {targets[name].shape}, in `{path}` {arrays[name].shape}"))
+            complaints.append(
+                diagnostic(
+                    "F0806",
+                    f"`{name}` has the shape {targets[name].shape}, "
+                    f"in `{path}` {arrays[name].shape}",
+                )
+            )
     if complaints:
         raise SpecError(sorted(complaints, key=lambda d: d.headline)[:20])
     state = nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat, Frozen))

@@ -46,8 +46,9 @@ class ShapeError(Exception):
 class Init:
     """An initialiser by name and arguments, e.g. Init("normal", {"stddev": 0.01}).
 
-    `compiler/lower/initialise.py` lists the names. A kernel's last axis is out, the one before it in, the others its window; `blocks` is
-    how many equal parts of the last axis are initialised apart (the gates of an LSTM).
+    `compiler/lower/initialise.py` lists the names. A kernel's last axis is out, the one before
+    it in, the others its window; `blocks` is how many equal parts of the last axis are
+    initialised apart (the gates of an LSTM).
     """
 
     name: str
@@ -97,7 +98,9 @@ class Operator(BaseModel):
     first line is its one-line documentation; every field has a description.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
+    )
 
     word: ClassVar[str]
     main: ClassVar[str | None] = None
@@ -177,12 +180,17 @@ def per_axis(value: int | tuple[int, ...], rank: int, name: str) -> tuple[int, .
     if len(value) != rank:
         raise ShapeError(
             f"`{name}` has {len(value)} values, the input has {rank} space and time axes",
-            f"give one number for all axes, or {rank} of them", field=name)
+            f"give one number for all axes, or {rank} of them",
+            field=name,
+        )
     return tuple(value)
 
 
 def pads(
-    padding: Any, x: TensorType, window: tuple[int, ...], stride: tuple[int, ...],
+    padding: Any,
+    x: TensorType,
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> tuple[Pads, ...]:
     """The zeros before and after each window axis of `x` that a `padding` field asks for.
@@ -206,7 +214,9 @@ def pads(
     if len(spread) != len(sizes):
         raise ShapeError(
             f"`padding` has {len(spread)} values, the input has {len(sizes)} space and time axes",
-            f"give one number, or {len(sizes)} numbers or pairs", field="padding")
+            f"give one number, or {len(sizes)} numbers or pairs",
+            field="padding",
+        )
     return tuple((p, p) if isinstance(p, int) else (p[0], p[1]) for p in spread)
 
 
@@ -229,10 +239,14 @@ def expect_channels(x: TensorType, word: str) -> int:
     """
     expect_float(x, word)
     if x.channels is None:
-        raise ShapeError(f"`{word}` needs a channels axis, its input is {x.described()}",
-                         "give the input a last axis `channels`, of size 1 perhaps", code="F0403")
-    return expect_known(x.channels, f"the number of channels that `{word}` takes",
-                        "give the size as a number")
+        raise ShapeError(
+            f"`{word}` needs a channels axis, its input is {x.described()}",
+            "give the input a last axis `channels`, of size 1 perhaps",
+            code="F0403",
+        )
+    return expect_known(
+        x.channels, f"the number of channels that `{word}` takes", "give the size as a number"
+    )
 
 
 def expect_float(x: TensorType, word: str) -> TensorType:
@@ -257,7 +271,9 @@ def expect_axis(x: TensorType, axis: str, word: str, field: str = "axis") -> Non
         raise ShapeError(
             f"`{word}` is to act on the axis `{axis}`, but its input is {x.described()}",
             f"the axes here are {', '.join(x.axes)}" if x.axes else "the input has no axes",
-            field=field, code="F0403")
+            field=field,
+            code="F0403",
+        )
 
 
 def expect_size(x: TensorType, axis: str, word: str) -> int:
@@ -272,4 +288,5 @@ def expect_size(x: TensorType, axis: str, word: str) -> int:
     raise ShapeError(
         f"`{word}` must know the size of {axis}, but it is `{size}`",
         "give the input a fixed length, or bring time to one step before: `pool`, `select: last`",
-        code="F0404")
+        code="F0404",
+    )

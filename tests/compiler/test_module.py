@@ -98,7 +98,9 @@ def test_eval_uses_running_statistics_and_leaves_them_alone(build):
 def test_a_parameter_depends_on_its_seed_and_path_alone(build):
     first, second = build(RESIDUAL, seed=3), build(RESIDUAL.replace("times: 2", "times: 1"), seed=3)
     np.testing.assert_array_equal(first.classifier.kernel[...], second.classifier.kernel[...])
-    assert not np.allclose(first.classifier.kernel[...], build(RESIDUAL, seed=4).classifier.kernel[...])
+    assert not np.allclose(
+        first.classifier.kernel[...], build(RESIDUAL, seed=4).classifier.kernel[...]
+    )
 
 
 def test_abstract_describes_and_draws_nothing(build):
@@ -144,8 +146,10 @@ def test_a_used_model_brings_its_weights(build, tmp_path):
     base = build("inputs: {x: {shape: [4]}}\nmodel: [{dense: 3, name: layer}]\n", seed=7)
     save_weights(base, tmp_path / "base.safetensors")
     (tmp_path / "base.yaml").write_text((tmp_path / "small.yaml").read_text())
-    user = build("use: {base: {spec: base.yaml, weights: base.safetensors}}\n"
-                 "inputs: {x: {shape: [4]}}\nmodel: [{base.model: , name: body}, dense: 2]\n")
+    user = build(
+        "use: {base: {spec: base.yaml, weights: base.safetensors}}\n"
+        "inputs: {x: {shape: [4]}}\nmodel: [{base.model: , name: body}, dense: 2]\n"
+    )
     np.testing.assert_array_equal(user.body.layer.kernel[...], base.layer.kernel[...])
 
 
@@ -238,10 +242,15 @@ def test_remat_changes_no_number(build):
     def gradients(model):
         return nnx.grad(lambda m: (m(x) ** 2).sum())(model)
 
-    for a, b in zip(jax.tree.leaves(gradients(plain)), jax.tree.leaves(gradients(again)), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(gradients(plain)), jax.tree.leaves(gradients(again)), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(plain.step0.unit_1.body.batch_norm_1.mean[...],
-                               again.step0.unit_1.body.batch_norm_1.mean[...], rtol=1e-6)
+    np.testing.assert_allclose(
+        plain.step0.unit_1.body.batch_norm_1.mean[...],
+        again.step0.unit_1.body.batch_norm_1.mean[...],
+        rtol=1e-6,
+    )
 
 
 EACH = """
