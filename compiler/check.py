@@ -39,28 +39,47 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
     version = tree.get("flaxspec")
     if version is None:
         report.error(
-            "F0218", "the file does not say which version of the language it is written in",
-            tree.span, "`flaxspec: 1` is missing", help="begin the file with `flaxspec: 1`")
+            "F0218",
+            "the file does not say which version of the language it is written in",
+            tree.span,
+            "`flaxspec: 1` is missing",
+            help="begin the file with `flaxspec: 1`",
+        )
     elif plain(version) != 1:
-        report.error("F0218", "the version of the language is not one this program knows",
-                     version.span, "only version 1 is known", help="write `flaxspec: 1`")
-    kept = Mapping({k: v for k, v in tree.items() if k not in RESERVED or k in cls.model_fields},
-                   tree.span, tree.key_spans)
+        report.error(
+            "F0218",
+            "the version of the language is not one this program knows",
+            version.span,
+            "only version 1 is known",
+            help="write `flaxspec: 1`",
+        )
+    kept = Mapping(
+        {k: v for k, v in tree.items() if k not in RESERVED or k in cls.model_fields},
+        tree.span,
+        tree.key_spans,
+    )
     for key in tree:
         if key in RESERVED and key not in cls.model_fields:
             report.error("F0220", f"`{key}` is not there yet", tree.key_spans[key], RESERVED[key])
-    document = validate(cls, kept, report, what="a spec", part="section",
-                        defaults={"flaxspec": 1})
+    document = validate(cls, kept, report, what="a spec", part="section", defaults={"flaxspec": 1})
     report.check()
     assert document is not None
     return document
 
 
 def validate(
-    cls: type[Model], node: Mapping, report: Report, *, what: str, part: str = "field",
-    evaluate: Callable[[Node], Any] | None = None, main_span: Span | None = None,
-    defaults: dict[str, Any] | None = None, partial: bool = False,
-    elsewhere: typing.Collection[str] = (), extra_help: Callable[[str], str] | None = None,
+    cls: type[Model],
+    node: Mapping,
+    report: Report,
+    *,
+    what: str,
+    part: str = "field",
+    evaluate: Callable[[Node], Any] | None = None,
+    main_span: Span | None = None,
+    defaults: dict[str, Any] | None = None,
+    partial: bool = False,
+    elsewhere: typing.Collection[str] = (),
+    extra_help: Callable[[str], str] | None = None,
 ) -> Model | None:
     """An instance of a Pydantic class from a map of the tree, or None after an error.
 
@@ -87,9 +106,13 @@ def validate(
             failed = True
             better = extra_help(key) if extra_help else ""
             report.error(
-                "F0203", f"`{key}` is not a {part} of {what}", node.key_spans[key],
+                "F0203",
+                f"`{key}` is not a {part} of {what}",
+                node.key_spans[key],
                 "" if better else nearest(key, fields),
-                notes=(f"{part}s of {what}: {', '.join(fields) or 'none'}",), help=better)
+                notes=(f"{part}s of {what}: {', '.join(fields) or 'none'}",),
+                help=better,
+            )
             continue
         if any(isinstance(m, RawMarker) for m in fields[key].metadata):
             data[key] = value
@@ -104,14 +127,31 @@ def validate(
         instance = cls.model_validate(data)
     except ValidationError as error:
         instance = None
-        failed |= _report_errors(error, cls, node, fields, unknown, report, what=what, part=part,
-                                 main_span=main_span or node.span)
+        failed |= _report_errors(
+            error,
+            cls,
+            node,
+            fields,
+            unknown,
+            report,
+            what=what,
+            part=part,
+            main_span=main_span or node.span,
+        )
     return None if failed or unknown or partial else instance
 
 
 def _report_errors(
-    error: ValidationError, cls: type[BaseModel], node: Mapping, fields: dict[str, FieldInfo],
-    unknown: set[str], report: Report, *, what: str, part: str, main_span: Span,
+    error: ValidationError,
+    cls: type[BaseModel],
+    node: Mapping,
+    fields: dict[str, FieldInfo],
+    unknown: set[str],
+    report: Report,
+    *,
+    what: str,
+    part: str,
+    main_span: Span,
 ) -> bool:
     """Report Pydantic's errors, one for each field; True if there was one to report."""
     told: set[str] = set()
@@ -121,10 +161,17 @@ def _report_errors(
             continue
         told.add(key)
         if item["type"] == "missing":
-            report.error("F0204", f"{what} needs `{key}`", main_span, f"`{key}` is missing",
-                         help=_remedy(key, fields.get(key)))
+            report.error(
+                "F0204",
+                f"{what} needs `{key}`",
+                main_span,
+                f"`{key}` is missing",
+                help=_remedy(key, fields.get(key)),
+            )
         elif not key:
-            message = str(item.get("ctx", {})["error"]) if "error" in item.get("ctx", {}) else item["msg"]
+            message = (
+                str(item.get("ctx", {})["error"]) if "error" in item.get("ctx", {}) else item["msg"]
+            )
             report.error("F0205", f"{what}: {message}", main_span)
         else:
             value = node.get(key)
@@ -132,16 +179,20 @@ def _report_errors(
             found = _place(value, item["loc"][1:]) if value is not None else None
             if item["type"] == "value_error":
                 reason = str(item.get("ctx", {})["error"])
-                report.error("F0205", f"`{key}` of {what}: {reason}",
-                             found.span if found else main_span)
+                report.error(
+                    "F0205", f"`{key}` of {what}: {reason}", found.span if found else main_span
+                )
                 continue
             label = ""
             if isinstance(found, Scalar) and isinstance(found.value, str):
                 label = nearest(found.value, _literals(info.annotation))
             report.error(
-                "F0205", f"`{key}` of {what} takes {expected(info)}, not {shown(item['input'])}",
-                found.span if found else main_span, label,
-                notes=(f"`{key}`: {info.description}",) if info.description else ())
+                "F0205",
+                f"`{key}` of {what} takes {expected(info)}, not {shown(item['input'])}",
+                found.span if found else main_span,
+                label,
+                notes=(f"`{key}`: {info.description}",) if info.description else (),
+            )
     return bool(told)
 
 
@@ -235,17 +286,26 @@ def _literals(annotation: Any) -> list[str]:
     return [w for a in typing.get_args(annotation) for w in _literals(a)]
 
 
-def formula_error(error: FormulaError, node: Scalar, report: Report,
-                  more: typing.Iterable[Any] = ()) -> None:
+def formula_error(
+    error: FormulaError, node: Scalar, report: Report, more: typing.Iterable[Any] = ()
+) -> None:
     """Report what is wrong with the formula in a scalar, at its place in the scalar."""
     help = error.help
     if error.cut and comment_after(node):
-        help = ("YAML ended the formula at ` #`, where a comment begins: put the formula in quotes"
-                + (f"; {help}" if help else ""))
+        help = (
+            "YAML ended the formula at ` #`, where a comment begins: put the formula in quotes"
+            + (f"; {help}" if help else "")
+        )
     # One for the `=`, which is no part of the formula's text.
     end = max(error.end, error.start + 1)
-    report.error(error.code, error.message, node.part(error.start + 1, end + 1), error.label,
-                 help=help, more=more)
+    report.error(
+        error.code,
+        error.message,
+        node.part(error.start + 1, end + 1),
+        error.label,
+        help=help,
+        more=more,
+    )
 
 
 def check_formulas(node: Node | None, report: Report) -> None:
