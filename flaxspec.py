@@ -59,7 +59,7 @@ def build(
         (1, 5)
 
     Args:
-        spec: a path, or a name from the zoo such as "resnet50".
+        spec: a path, or a name from the zoo such as "resnet50"; of a recipe, its model.
         variant: one of the spec's variants.
         params: values for its params, as in `{"classes": 10}`.
         operators: operators of your own, usable in the spec by their `word`; each is an
@@ -74,6 +74,8 @@ def build(
         SpecError: with every error of the spec.
     """
     from compiler.lower.build import build_spec
+    from runtime.recipe import Recipe
 
     return build_spec(spec, variant=variant, params=params, operators=tuple(operators), seed=seed,
-                      dtype=dtype, param_dtype=param_dtype, abstract=abstract, kernels=kernels)
+                      dtype=dtype, param_dtype=param_dtype, abstract=abstract, kernels=kernels,
+                      document=Recipe)

@@ -599,7 +599,7 @@ class Elaborator:
         for reference in op.references:
             if (target := getattr(op, reference)) is None:
                 continue
-            found = self.lookup(target, layer.fields[reference].span, place)
+            found = self.lookup(target, _field_span(layer, place, reference), place)
             if found is None or found.value is None:
                 return Entity(None, layer.span)
             inputs.append(found.value)
@@ -881,7 +881,7 @@ class Elaborator:
             reference = getattr(op, key)
             if reference is None:
                 continue
-            span = layer.fields[key].span
+            span = _field_span(layer, place, key)
             owner, _, parameter = reference.rpartition(".")
             found = self.lookup(owner, span, place) if owner else None
             if found is None or found.node is None:
@@ -1401,6 +1401,12 @@ def parameter_table(graph: Graph, prefix: str = "") -> dict[str, Parameter]:
             ).items():
                 table[f"{path}.{name}"] = parameter
     return table
+
+
+def _field_span(layer: LayerSpec, place: _Place, key: str) -> Span:
+    """Where a field's value is written: at the layer, or in the file's defaults."""
+    node = layer.fields.get(key) or place.program.defaults[layer.word][key]
+    return node.span
 
 
 def _frames(place: _Place) -> tuple[Label, ...]:

@@ -256,7 +256,7 @@ class _Loader:
     ) -> Program:
         report = self.report
         declared = tree.get("params")
-        names = set(declared) if isinstance(declared, Mapping) else set()
+        names = list(declared) if isinstance(declared, Mapping) else []
         for item in sets:
             if item.path[0] == "params" and len(item.path) == 2:
                 given = {**given, item.path[1]: Given(item.value, Scope())}
@@ -292,7 +292,7 @@ class _Loader:
         self.model(program, stack)
         return program
 
-    def patched(self, tree: Mapping, item: Assignment, params: set[str]) -> Mapping:
+    def patched(self, tree: Mapping, item: Assignment, params: list[str]) -> Mapping:
         """The tree with the value at the assignment's path replaced or added."""
         if len(item.path) == 1 and item.path[0] not in self.cls.model_fields:
             words = [*params, *self.cls.model_fields]

@@ -17,12 +17,14 @@ from compiler.lower.module import Model
 from compiler.lower.weights import load_weights
 from compiler.ops.base import Init, Operator, Parameter
 from compiler.pipeline import Request, graph_of, make_program
+from compiler.spec import Document
 
 
 def build_spec(
     spec: str | Path, *, variant: str = "", params: Mapping[str, Any] | None = None,
     operators: tuple[type[Operator], ...] = (), seed: int = 0, dtype: Any = None,
     param_dtype: Any = None, abstract: bool = False, kernels: str = "auto",
+    document: type[Document] = Document,
 ) -> Model:
     """The module of a spec; `flaxspec.build` documents the arguments.
 
@@ -30,7 +32,8 @@ def build_spec(
         SpecError: with every error of the spec, or of a file of weights it names.
     """
     report = Report()
-    program = make_program(Request(str(spec), variant, values=params, operators=operators), report)
+    program = make_program(Request(str(spec), variant, values=params, operators=operators,
+                                   document=document), report)
     graph = graph_of(program, report)
     model = build_model(graph, seed=seed, dtype=dtype or jnp.float32,
                         param_dtype=param_dtype or jnp.float32, abstract=abstract, kernels=kernels)

@@ -293,10 +293,10 @@ def _child(node: Node, make: MakeArray, path: str, freeze: bool) -> nnx.Module |
     parameters = operation.parameters(*types)
     if not parameters:
         return None
-    arrays = {
-        name: make(f"{path}.{name}", p, node.init.get(p.role, p.init))
-        for name, p in parameters.items()
-    }
+    # What the author chose replaces how a parameter is drawn, not that gates are drawn apart.
+    inits = {name: replace(node.init.get(p.role, p.init), blocks=p.init.blocks)
+             for name, p in parameters.items()}
+    arrays = {name: make(f"{path}.{name}", p, inits[name]) for name, p in parameters.items()}
     return Layer(operation, tuple(t.axes for t in types), parameters, arrays, freeze)
 
 
