@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -30,11 +32,16 @@ RESERVED = {
 }
 
 
+# What a recipe has besides: the runtime's own document declares them, and to the compiler they
+# mean nothing, so that a recipe's model can be compiled alone.
+RECIPE = ("data", "task", "train")
+
+
 def check_document(tree: Mapping, cls: type[Document], report: Report) -> Document:
-    """The document of a tree.
+    """The document of a tree; sections that are wrong are reported and left out.
 
     Raises:
-        SpecError: it has no form that the later stages could go on with.
+        SpecError: it is written in another version of the language.
     """
     version = tree.get("flaxspec")
     if version is None:
@@ -45,7 +52,7 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
             "`flaxspec: 1` is missing",
             help="begin the file with `flaxspec: 1`",
         )
-    elif plain(version) != 1:
+    elif plain(version) != 1 or isinstance(plain(version), bool):
         report.error(
             "F0218",
             "the version of the language is not one this program knows",
@@ -53,18 +60,54 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
             "only version 1 is known",
             help="write `flaxspec: 1`",
         )
-    kept = Mapping(
-        {k: v for k, v in tree.items() if k not in RESERVED or k in cls.model_fields},
-        tree.span,
-        tree.key_spans,
-    )
-    for key in tree:
-        if key in RESERVED and key not in cls.model_fields:
+        report.check()
+    sections: dict[str, Node] = {}
+    for key, node in tree.items():
+        if key in cls.model_fields:
+            sections[key] = node
+        elif key in RECIPE:
+            continue
+        elif key in RESERVED:
             report.error("F0220", f"`{key}` is not there yet", tree.key_spans[key], RESERVED[key])
+        else:
+            close = difflib.get_close_matches(
+                key, [f for f in cls.model_fields if f not in tree], n=1
+            )
+            report.error(
+                "F0203",
+                f"`{key}` is not a section of a spec",
+                tree.key_spans[key],
+                f"did you mean `{close[0]}`?" if close else "",
+                notes=(f"sections of a spec: {', '.join(cls.model_fields)}",),
+            )
+            if close:  # read on as if that had been written
+                sections[close[0]] = node
+    train = sections.get("train")
+    if isinstance(train, Mapping) and "phases" in train:
+        report.error(
+            "F0220",
+            "`phases` is not there yet",
+            train.key_spans["phases"],
+            "training several networks in turns comes with a later version",
+        )
+        sections["train"] = Mapping(
+            {k: v for k, v in train.items() if k != "phases"}, train.span, train.key_spans
+        )
+    kept = Mapping(sections, tree.span, tree.key_spans)
     document = validate(cls, kept, report, what="a spec", part="section", defaults={"flaxspec": 1})
-    report.check()
-    assert document is not None
+    if document is None:  # what is wrong is a text such as `name`, which nothing hangs on
+        raw = {k: v for k, v in sections.items() if _is_raw(cls.model_fields[k])}
+        document = cls.model_validate({"flaxspec": 1, **raw})
     return document
+
+
+def field_names(cls: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of a class as a spec calls them: `return`, which Python has to call otherwise."""
+    return tuple(info.alias or name for name, info in cls.model_fields.items())
+
+
+def _is_raw(info: FieldInfo) -> bool:
+    return any(isinstance(m, RawMarker) for m in info.metadata)
 
 
 def validate(
@@ -79,7 +122,6 @@ def validate(
     defaults: dict[str, Any] | None = None,
     partial: bool = False,
     elsewhere: typing.Collection[str] = (),
-    extra_help: Callable[[str], str] | None = None,
 ) -> Model | None:
     """An instance of a Pydantic class from a map of the tree, or None after an error.
 
@@ -95,26 +137,23 @@ def validate(
         defaults: values for fields that the map does not give.
         partial: leave out unknown values and check only the others; the result is None.
         elsewhere: fields that get their value from somewhere else, and may be missing here.
-        extra_help: a remedy for an unknown key, where there is a better one than a near name.
     """
-    fields = {info.alias or name: info for name, info in cls.model_fields.items()}
+    fields = dict(zip(field_names(cls), cls.model_fields.values()))
     data: dict[str, Any] = dict(defaults or {})
     failed = False
     unknown: set[str] = set(elsewhere)
     for key, value in node.items():
         if key not in fields:
             failed = True
-            better = extra_help(key) if extra_help else ""
             report.error(
                 "F0203",
                 f"`{key}` is not a {part} of {what}",
                 node.key_spans[key],
-                "" if better else nearest(key, fields),
+                near(key, fields, report),
                 notes=(f"{part}s of {what}: {', '.join(fields) or 'none'}",),
-                help=better,
             )
             continue
-        if any(isinstance(m, RawMarker) for m in fields[key].metadata):
+        if _is_raw(fields[key]):
             data[key] = value
             continue
         result = tuples(evaluate(value) if evaluate else plain(value))
@@ -169,9 +208,7 @@ def _report_errors(
                 help=_remedy(key, fields.get(key)),
             )
         elif not key:
-            message = (
-                str(item.get("ctx", {})["error"]) if "error" in item.get("ctx", {}) else item["msg"]
-            )
+            message = str(item.get("ctx", {}).get("error", item["msg"]))
             report.error("F0205", f"{what}: {message}", main_span)
         else:
             value = node.get(key)
@@ -222,19 +259,50 @@ def tuples(value: Any) -> Any:
     return value
 
 
-def shown(value: Any) -> str:
-    """A value as the author would write it."""
+def shown(value: Any, room: int = 60) -> str:
+    """A value as the author would write it, in about `room` characters."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, str):
-        return f"the text `{value}`"
+        return f"the text `{value if len(value) <= room else value[: room - 1] + '…'}`"
     if isinstance(value, tuple | list):
-        return "the list `[" + ", ".join(shown(v).strip("`") for v in value) + "]`"
+        return f"the list `{_listed(value, room)}`" if value else "an empty list"
     if isinstance(value, dict):
         return "a map"
-    return f"`{value}`"
+    if isinstance(value, int | float):
+        return f"`{value}`"
+    return "layers"
+
+
+def _listed(values: typing.Sequence[Any], room: int) -> str:
+    texts: list[str] = []
+    for value in values:
+        if room <= 0:
+            texts.append("…")
+            break
+        text = (
+            _listed(value, room // 2)
+            if isinstance(value, tuple | list)
+            else (shown(value, room).removeprefix("the text ").strip("`"))
+        )
+        texts.append(text)
+        room -= len(text) + 2
+    return f"[{', '.join(texts)}]"
+
+
+# Errors up to which near names are looked for, and names looked at: comparing words takes
+# a while, and a file may hold thousands of both.
+MAX_NEAR = 50
+MAX_NAMES = 500
+
+
+def near(word: str, words: Iterable[str], report: Report) -> str:
+    """ "did you mean `kernel`?", where there are not too many errors already."""
+    if len(report.diagnostics) >= MAX_NEAR or len(word) > 100:
+        return ""
+    return nearest(word, [w for w in itertools.islice(words, MAX_NAMES) if len(w) <= 100])
 
 
 def expected(info: FieldInfo) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from compiler.check import UNKNOWN
 from compiler.graph import Node, Value
-from compiler.scope import Scope, UnknownValue
+from compiler.names import INPUT
+from compiler.scope import MISSING, Scope, UnknownValue
 from compiler.source import Span
 from compiler.types import TensorType
 
@@ -17,26 +20,33 @@ class Entity:
     """Something with a name: a layer, an iteration, a branch, an input.
 
     Attributes:
-        value: its tensor; None where an earlier error left none.
+        value: its tensor, in the graph in which the name was found; None where an earlier
+            error left none. Of something inside a block that was called, the tensor of the
+            block's own graph; `take` makes it readable outside.
         span: where it was named.
         members: what can be reached through it with a dot, by name.
         node: the layer it is, for `tie`.
-        reach: makes a tensor inside a called block readable from outside: from the path
-            inside to the value outside; None for anything but a call.
+        weights: where that layer's parameters live, seen from where the name was found.
+        wrap: makes a member, by its name, what it is to those who see this entity.
+        take: gives the tensor outside, for something inside a called block.
     """
 
     value: Value | None
     span: Span | None = None
     members: Mapping[str, Entity] = field(default_factory=dict)
     node: Node | None = None
-    reach: Callable[[str, Entity], Value] | None = None
+    weights: str = ""
+    wrap: Callable[[str, Entity], Entity] | None = None
+    take: Callable[[], Value] | None = None
 
     def member(self, name: str) -> Entity | None:
         """What `.name` leads to."""
         found = self.members.get(name)
-        if found is None or self.reach is None or found.value is None:
-            return found
-        return _through(self.reach, name, found)
+        return found if found is None or self.wrap is None else self.wrap(name, found)
+
+    def tensor(self) -> Value | None:
+        """The tensor, in the graph in which the name was found."""
+        return self.take() if self.take is not None and self.value is not None else self.value
 
     @property
     def type(self) -> TensorType:
@@ -59,6 +69,8 @@ class Entity:
             if size is None:
                 raise AttributeError(f"a tensor of shape {self.type} has no {name}")
             return _known(size)
+        if self.value is None:
+            raise UnknownValue
         raise AttributeError(f"a tensor has no `{name}`")
 
 
@@ -68,35 +80,64 @@ def _known(size: int | str) -> int:
     return size
 
 
-def _through(reach: Callable[[str, Entity], Value], path: str, inner: Entity) -> Entity:
-    """An entity inside a called block, as seen from outside the call."""
-    return Entity(
-        reach(path, inner), inner.span, inner.members, inner.node,
-        lambda name, found: reach(f"{path}.{name}", found))
+def outside(
+    inner: Entity, path: str, weights: str, reach: Callable[[str, Value], Value],
+) -> Entity:
+    """An entity inside a called block, as seen from outside the call.
+
+    Args:
+        inner: the entity, as the block's own layers see it.
+        path: its path inside the block.
+        weights: where the call's parameters live.
+        reach: makes a tensor inside the block readable outside, by its path inside.
+    """
+    def wrap(name: str, _: Entity) -> Entity:
+        further = inner.member(name)
+        assert further is not None
+        return outside(further, f"{path}.{name}", weights, reach)
+
+    def take() -> Value:
+        value = inner.tensor()  # through the calls inside the block first
+        assert value is not None
+        return reach(path, value)
+
+    return Entity(inner.value, inner.span, inner.members, inner.node, f"{weights}.{inner.weights}",
+                  wrap, take)
 
 
-class Seen(Mapping[str, Any]):
-    """What one layer's formulas see: values, then named tensors, then `input`."""
+def may_exist(name: str, maybe: set[str]) -> bool:
+    """Whether one of the names is meant: `stage2` is an iteration of `stage`."""
+    return name in maybe or re.sub(r"_?\d+$", "", name) in maybe
 
-    __slots__ = ("input", "names", "values_")
 
-    def __init__(self, values: Scope, names: Scope, input: Entity):
-        self.values_, self.names, self.input = values, names, input
+class Seen(Scope):
+    """What one layer's formulas see: `input`, then values, then named tensors.
 
-    def __getitem__(self, name: str) -> Any:
-        if name in self.values_:
-            return self.values_[name]
-        if name == "input":
+    Attributes:
+        names: the named tensors.
+        input: the tensor that arrives, None where nothing does.
+        maybe: names that something not elaborated after an error may have defined.
+    """
+
+    __slots__ = ("input", "maybe", "names")
+
+    def __init__(self, values: Scope, names: Scope, input: Entity | None, maybe: set[str]):
+        super().__init__(None, values)
+        self.names, self.input, self.maybe = names, input, maybe
+
+    def find(self, name: object) -> Any:
+        if name == INPUT and self.input is not None:
             return self.input
-        return self.names[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name == "input" or name in self.values_ or name in self.names
+        value = self.parent.find(name) if self.parent is not None else MISSING
+        if value is MISSING:
+            value = self.names.find(name)
+        if value is MISSING and may_exist(str(name), self.maybe):
+            return UNKNOWN
+        return value
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.values_
-        yield "input"
-        yield from self.names
-
-    def __len__(self) -> int:
-        return len(self.values_) + 1 + len(self.names)
+        if self.input is not None:
+            yield INPUT
+        assert self.parent is not None
+        yield from self.parent
+        yield from (name for name in self.names if name not in self.parent)

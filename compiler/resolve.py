@@ -13,20 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from compiler import zoo
-from compiler.check import check_document, check_formulas, validate
-from compiler.diagnostics import Report, nearest
-from compiler.layers import STRUCTURE, LayerSpec, Words, literal, read_layers
-from compiler.ops import WORDS, operator
+from compiler.check import check_document, check_formulas, field_names, near, validate
+from compiler.diagnostics import Report, SpecError
+from compiler.layers import MODIFIERS, STRUCTURE, LayerSpec, Words, literal, read_layers
+from compiler.names import FORM, value_name_problem
+from compiler.ops import WORDS
 from compiler.ops.base import Operator
-from compiler.params import Given, ParamSpec, bind, read_params
-from compiler.parse import Mapping, Node, Scalar, parse, parse_value, read_source, scalar
+from compiler.params import Given, ParamSpec, bind, check_values, read_params
+from compiler.parse import Mapping, Node, Scalar, parse, parse_value, plain, read_source, scalar
 from compiler.parse import Sequence as SequenceNode
-from compiler.scope import Scope, with_let
+from compiler.scope import Enough, Scope, check_names, with_let
 from compiler.source import Source, Span
 from compiler.spec import Block, Document, Fact, Input, ModelUse, Used
 
-# How many files may use one another in a chain.
+# How many files may use one another in a chain, and be used altogether.
 MAX_USE_DEPTH = 16
+MAX_USES = 100
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,6 +78,7 @@ class Program:
         variant: the variant chosen, or "".
         directory: where its relative paths begin; None for text without a file.
         operators: operators that the caller brought, by word.
+        lost: blocks, and prefixes of used files, that could not be read.
     """
 
     name: str
@@ -93,12 +96,16 @@ class Program:
     variant: str = ""
     directory: Path | None = None
     operators: dict[str, type[Operator]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
 
     @property
     def words(self) -> Words:
         """What this program's layers may be called."""
         return Words(
-            {n: tuple(b.params) for n, b in self.blocks.items()}, self.operators, self.defaults
+            {n: tuple(b.params) for n, b in self.blocks.items()},
+            self.operators,
+            self.defaults,
+            self.lost,
         )
 
     @property
@@ -166,12 +173,16 @@ def resolve(
     """
     sets = [a for text in assignments if (a := parse_assignment(text, report)) is not None]
     report.check()
-    given = {
-        key: Given(_node(value, Source(f"{key}={value!r}", repr(value))), Scope())
+    nodes = {
+        key: _node(value, Source(f"{key}={value!r}", repr(value)))
         for key, value in (values or {}).items()
     }
+    given = {key: Given(node, None, node.span) for key, node in nodes.items()}
     loader = _Loader(cls, report, {cls.word: cls for cls in operators})
-    return loader.program(tree, directory, variant, given, sets, name, ())
+    try:
+        return loader.program(tree, directory, variant, given, sets, name, ())
+    except Enough:
+        raise SpecError(report.diagnostics) from None
 
 
 def _node(value: Any, source: Source) -> Node:
@@ -188,25 +199,25 @@ def _node(value: Any, source: Source) -> Node:
     return scalar(value, span)
 
 
-def load_tree(reference: str, directory: Path | None, report: Report) -> tuple[Mapping, Path, str]:
-    """The tree of a file or a zoo name, its path, and the variant that the name implies.
-
-    Raises:
-        SpecError: there is no such file, or it is not YAML.
-    """
-    path, variant = zoo.find(reference, directory)
-    source = read_source(path, shown=zoo.shown(path, reference))
-    return parse(source, report), path, variant
-
-
 @dataclass(slots=True)
 class _Loader:
-    """Loads programs; every file is parsed once."""
+    """Loads programs; every file is parsed once.
+
+    Attributes:
+        cls: the document's class.
+        report: where errors go.
+        operators: operators that the caller brought, by word.
+        trees: the files read so far.
+        uses: how many programs were loaded for others.
+        outermost: the scope around every program's; all share the steps left to formulas.
+    """
 
     cls: type[Document]
     report: Report
     operators: dict[str, type[Operator]] = field(default_factory=dict)
     trees: dict[Path, Mapping] = field(default_factory=dict)
+    uses: int = 0
+    outermost: Scope = field(default_factory=Scope)
 
     def used(
         self,
@@ -217,29 +228,47 @@ class _Loader:
         given: dict[str, Given],
         stack: tuple[Path, ...],
     ) -> Program | None:
-        """The program of a file or zoo name that another program uses."""
+        """The program of a file or zoo name that another program uses; None after errors."""
         try:
             path, implied = zoo.find(reference, directory, untrusted=True)
         except zoo.NotFound as error:
             self.report.error("F0217", str(error), span, error.near, help=error.help)
             return None
-        if path in stack or len(stack) >= MAX_USE_DEPTH:
+        real = path.resolve()
+        if real in stack or len(stack) >= MAX_USE_DEPTH:
             self.report.error(
-                "F0217", f"`{reference}` uses itself, directly or through others", span
+                "F0217",
+                f"`{reference}` uses itself, directly or through others",
+                span,
+                help="put what both need into a third file",
             )
             return None
-        if path not in self.trees:
-            self.trees[path] = parse(
-                read_source(path, shown=zoo.shown(path, reference)), self.report
+        self.uses += 1
+        if self.uses > MAX_USES:
+            self.report.error(
+                "F0217",
+                f"more than {MAX_USES} files are used, in all",
+                span,
+                help="put the blocks that belong together into one file",
             )
+            raise Enough
+        if real not in self.trees:
+            try:
+                self.trees[real] = parse(
+                    read_source(path, shown=zoo.shown(path, reference)), self.report
+                )
+            except SpecError as error:
+                for complaint in error.diagnostics:
+                    self.report.add(complaint)
+                return None
         return self.program(
-            self.trees[path],
+            self.trees[real],
             path.parent,
             variant or implied,
             given,
             [],
             path.stem,
-            (*stack, path),
+            (*stack, real),
             span,
         )
 
@@ -259,38 +288,66 @@ class _Loader:
         names = list(declared) if isinstance(declared, Mapping) else []
         for item in sets:
             if item.path[0] == "params" and len(item.path) == 2:
-                given = {**given, item.path[1]: Given(item.value, Scope())}
+                given = {**given, item.path[1]: Given(item.value, None, item.value.span)}
             elif len(item.path) == 1 and item.path[0] in names and item.path[0] not in tree:
-                given = {**given, item.path[0]: Given(item.value, Scope())}
+                given = {**given, item.path[0]: Given(item.value, None, item.value.span)}
             else:
                 tree = self.patched(tree, item, names)
         document = check_document(tree, self.cls, report)
         name = document.name or name
-        params = read_params(document.params, report, name)
-        settings, name = self.settings(document, variant, name)
-        values = {k: Given(n, Scope()) for k, n in settings.items()} | given
-        help = ""
-        if not variant and isinstance(document.variants, Mapping):
-            help = f"choose a variant: {', '.join(document.variants)}"
-        scope = bind(params, values, Scope(), report, what=f"`{name}`", use=use, help=help)
-        check_formulas(document.let, report)
+        params = read_params(document.params, report, f"`{name}`")
+        values = self.settings(document, variant, name, params) | given
         program = Program(
-            name,
+            variant or name,
             document,
             tree,
-            with_let(document.let, scope, report),
+            self.outermost,
             variant=variant,
             directory=directory,
             operators=self.operators,
         )
+        scope = bind(
+            params,
+            values,
+            self.outermost,
+            report,
+            what=f"`{name}`",
+            use=use,
+            program=program,
+            help=self.remedy(document, variant, use),
+        )
+        self.let(document.let, params, report)
+        program.scope = with_let(document.let, scope, report)
         program.inputs = self.inputs(document)
         program.defaults = self.defaults(document)
         self.facts(document)
-        self.uses(program, stack)
+        self.uses_of(program, stack)
         self.read_blocks(program)
         program.outputs = self.outputs(document.outputs)
         self.model(program, stack)
         return program
+
+    def remedy(self, document: Document, variant: str, use: Span | None) -> str:
+        """What to do where a required param has no value."""
+        if use is not None:
+            return ""
+        if not variant and isinstance(document.variants, Mapping) and document.variants:
+            return f"choose a variant: {', '.join(document.variants)}"
+        return "give it on the command line: `--set {name}=…`"
+
+    def let(self, node: Node | None, params: PyMapping[str, ParamSpec], report: Report) -> None:
+        """Check a `let` of a file or a block."""
+        check_names(node, "a value", "`let` is a map from names to values", report)
+        check_formulas(node, report)
+        if isinstance(node, Mapping):
+            for name in node:
+                if name in params:
+                    report.error(
+                        "F0210",
+                        f"`{name}` is a param already",
+                        node.key_spans[name],
+                        help="give the value in `let` another name",
+                    )
 
     def patched(self, tree: Mapping, item: Assignment, params: list[str]) -> Mapping:
         """The tree with the value at the assignment's path replaced or added."""
@@ -300,7 +357,7 @@ class _Loader:
                 "F0219",
                 f"there is no param `{item.path[0]}` to set",
                 item.value.span,
-                nearest(item.path[0], words),
+                near(item.path[0], words, self.report),
                 notes=(f"params: {', '.join(params) or 'none'}",),
                 help="give the whole path for anything else: `--set train.epochs=5`",
             )
@@ -337,81 +394,105 @@ class _Loader:
         assert isinstance(result, Mapping)
         return result
 
-    def settings(self, document: Document, variant: str, name: str) -> tuple[dict[str, Node], str]:
-        """The values of a variant, those it extends first, and the model's name."""
-        variants = document.variants
-        if variants is not None and not isinstance(variants, Mapping):
-            self.report.error(
-                "F0201", "`variants` is a map from names to values of params", variants.span
+    def settings(
+        self, document: Document, variant: str, name: str, params: PyMapping[str, ParamSpec]
+    ) -> dict[str, Given]:
+        """The values of a variant, those it extends first; every variant is checked."""
+        variants, report = document.variants, self.report
+        if variants is None or isinstance(variants, Scalar) and variants.value is None:
+            variants = Mapping({}, Span(Source(name, ""), 1, 1, 1, 1))
+        if not isinstance(variants, Mapping):
+            report.error(
+                "F0201",
+                "`variants` is a map from names to values of params",
+                variants.span,
+                help="as in `variants: {small: {width: 32}}`",
             )
-            return {}, name
-        for node in (variants or {}).values():
-            check_formulas(node, self.report)
-        if not variant:
-            return {}, name
-        chain: list[str] = []
-        current = variant
-        while current:
-            if not variants or current not in variants:
-                place = variants.span if variants else None
-                if chain and variants:
-                    parent = variants[chain[-1]]
-                    assert isinstance(parent, Mapping)
-                    place = parent["extends"].span
-                self.report.error(
-                    "F0212",
-                    f"`{name}` has no variant `{current}`",
-                    place,
-                    nearest(current, variants or ()),
-                    notes=(f"variants: {', '.join(variants or ()) or 'none'}",),
-                )
-                return {}, name
-            if current in chain:
-                self.report.error(
-                    "F0216",
-                    f"variant `{current}` extends itself",
-                    variants.key_spans[current],
-                    notes=(" extends ".join([*chain, current]),),
-                )
-                return {}, name
-            chain.append(current)
-            node = variants[current]
-            parent = node.get("extends") if isinstance(node, Mapping) else None
-            current = parent.value if isinstance(parent, Scalar) else ""
-            if not isinstance(current, str):
-                self.report.error("F0212", "`extends` names a variant", node.span)
-                return {}, name
-        values: dict[str, Node] = {}
-        for link in reversed(chain):
-            node = (variants or {})[link]
+            return {}
+        for key, node in variants.items():
+            check_formulas(node, report)
             if isinstance(node, Mapping):
-                values.update({k: n for k, n in node.items() if k != "extends"})
+                own = {k: n for k, n in node.items() if k != "extends"}
+                check_values(params, Mapping(own, node.span, node.key_spans), report, f"`{name}`")
             elif not (isinstance(node, Scalar) and node.value is None):
-                self.report.error(
-                    "F0201", f"variant `{link}` is a map of values for params", node.span
+                report.error(
+                    "F0201",
+                    f"variant `{key}` is a map of values for params",
+                    node.span,
+                    help=f"as in `{key}: {{width: 32}}`",
                 )
-        return values, variant
+        right = self.check_extends(variants)
+        if variant and variant not in variants:
+            report.error(
+                "F0212",
+                f"`{name}` has no variant `{variant}`",
+                variants.span if variants else None,
+                near(variant, variants, report),
+                notes=(f"variants: {', '.join(variants) or 'none'}",),
+            )
+        values: dict[str, Given] = {}
+        while variant in right:
+            node = variants[variant]
+            if not isinstance(node, Mapping):
+                break
+            own = {k: Given(n, None, node.key_spans[k]) for k, n in node.items() if k != "extends"}
+            values = own | values  # what is nearer goes before what it extends
+            parent = node.get("extends")
+            variant = str(parent.value) if isinstance(parent, Scalar) else ""
+        return {k: v for k, v in values.items() if k in params}
+
+    def check_extends(self, variants: Mapping) -> set[str]:
+        """The variants whose chains of `extends` end; the others are reported."""
+        right: set[str] = set()
+        seen: set[str] = set()
+        for key in variants:
+            chain: list[str] = []
+            current = key
+            while current not in seen:
+                seen.add(current)
+                chain.append(current)
+                node = variants[current]
+                parent = node.get("extends") if isinstance(node, Mapping) else None
+                if parent is None:
+                    right.add(current)
+                    break
+                name = parent.value if isinstance(parent, Scalar) else None
+                if name not in variants:
+                    self.report.error(
+                        "F0212",
+                        f"variant `{current}` extends {_shown(parent)}, which is not a variant",
+                        parent.span,
+                        near(str(name), variants, self.report),
+                        notes=(f"variants: {', '.join(variants)}",),
+                    )
+                    break
+                current = str(name)
+            else:
+                if current in chain:
+                    loop = chain[chain.index(current) :]
+                    self.report.error(
+                        "F0216",
+                        f"variant `{current}` extends itself",
+                        variants.key_spans[current],
+                        notes=(" extends ".join([*loop, current]),),
+                    )
+            if current in right:
+                right |= set(chain)
+        return right
 
     def inputs(self, document: Document) -> dict[str, tuple[Input, Span]]:
         node = document.inputs
-        if node is None:
-            return {}
-        if not isinstance(node, Mapping):
-            self.report.error("F0201", "`inputs` is a map from names to shapes", node.span)
-            return {}
+        check_names(node, "an input", "`inputs` is a map from names to shapes", self.report)
         found = {}
-        for name, part in node.items():
-            if not name.isidentifier():
-                self.report.error(
-                    "F0209", f"`{name}` cannot be the name of an input", node.key_spans[name]
-                )
+        for name, part in node.items() if isinstance(node, Mapping) else ():
             check_formulas(part, self.report)
             if not isinstance(part, Mapping):
+                shape = part.text if isinstance(part, Scalar) else plain(part)
                 self.report.error(
                     "F0201",
                     f"input `{name}` is a map with its shape",
                     part.span,
-                    help=f"write `{name}: {{shape: [28, 28, 1]}}`",
+                    help=f"write `{name}: {{shape: {shape}}}`",
                 )
                 continue
             section = validate(
@@ -423,37 +504,52 @@ class _Loader:
 
     def defaults(self, document: Document) -> dict[str, Mapping]:
         node = document.defaults
-        if node is None:
+        if node is None or isinstance(node, Scalar) and node.value is None:
             return {}
         if not isinstance(node, Mapping):
-            self.report.error("F0201", "`defaults` is a map from operators to fields", node.span)
+            self.report.error(
+                "F0201",
+                "`defaults` is a map from operators to fields",
+                node.span,
+                help="as in `defaults: {conv: {bias: false}}`",
+            )
             return {}
-        found = {}
+        words, found = Words({}, self.operators), {}
         for word, fields in node.items():
-            if word not in WORDS:
+            cls = words.operator(word)
+            if cls is None:
                 self.report.error(
                     "F0202",
                     f"`{word}` is not an operator",
                     node.key_spans[word],
-                    nearest(word, WORDS),
+                    near(word, [*WORDS, *self.operators], self.report),
                 )
             elif not isinstance(fields, Mapping):
                 self.report.error(
-                    "F0201", f"the defaults of `{word}` are a map of fields", fields.span
+                    "F0201",
+                    f"the defaults of `{word}` are a map of fields",
+                    fields.span,
+                    help=f"as in `{word}: {{init: {{kernel: zeros}}}}`",
                 )
             else:
                 check_formulas(fields, self.report)
                 own = Mapping(
                     {k: n for k, n in fields.items() if k != "init"}, fields.span, fields.key_spans
                 )
-                cls = operator(word)
                 # Required fields may well be missing from defaults.
-                found_here = Report()
-                validate(cls, own, found_here, what=word, partial=True, evaluate=literal)
-                for complaint in found_here.diagnostics:
-                    if complaint.code != "F0204":
-                        self.report.add(complaint)
-                found[word] = fields
+                validate(
+                    cls,
+                    own,
+                    self.report,
+                    what=word,
+                    partial=True,
+                    evaluate=literal,
+                    elsewhere=field_names(cls),
+                )
+                known = ("init", *field_names(cls))
+                found[word] = Mapping(
+                    {k: n for k, n in fields.items() if k in known}, fields.span, fields.key_spans
+                )
         return found
 
     def facts(self, document: Document) -> None:
@@ -470,112 +566,128 @@ class _Loader:
                     "F0212",
                     f"facts for `{name}`, which is not a variant",
                     node.key_spans[name],
-                    nearest(name, known),
+                    near(name, known, self.report),
                 )
             if isinstance(part, Mapping):
                 validate(Fact, part, self.report, what="facts")
             else:
                 self.report.error("F0201", f"the facts of `{name}` are a map of figures", part.span)
 
-    def uses(self, program: Program, stack: tuple[Path, ...]) -> None:
+    def uses_of(self, program: Program, stack: tuple[Path, ...]) -> None:
         """Bring in the blocks of used files, under their prefixes."""
         node = program.document.use
-        if node is None:
+        if node is None or isinstance(node, Scalar) and node.value is None:
             return
         if not isinstance(node, Mapping):
-            self.report.error("F0201", "`use` is a map from prefixes to files", node.span)
+            self.report.error(
+                "F0201",
+                "`use` is a map from prefixes to files",
+                node.span,
+                help="as in `use: {mobile: mobile}`",
+            )
             return
         for prefix, part in node.items():
-            if not prefix.isidentifier():
-                self.report.error("F0209", f"`{prefix}` cannot be a prefix", node.key_spans[prefix])
-            weights, given, variant = "", {}, ""
-            if isinstance(part, Mapping):
-                section = validate(
-                    Used, part, self.report, what="`use`", main_span=node.key_spans[prefix]
-                )
-                if section is None:
-                    continue
-                reference, weights, variant = section.spec, section.weights, section.variant
-                given = self.given(section.with_, program.scope)
-                place = part["spec"].span
-            elif isinstance(part, Scalar) and isinstance(part.value, str):
-                reference, place = part.value, part.span
-            else:
-                self.report.error(
-                    "F0201", f"`{prefix}` in `use` names a file or a zoo model", part.span
-                )
-                continue
-            other = self.used(reference, place, program.directory, variant, given, stack)
+            other = self.used_as(prefix, part, node.key_spans[prefix], program, stack)
             if other is None:
-                continue
-            program.used[prefix] = other
-            for name, block in other.blocks.items():
-                program.blocks[f"{prefix}.{name}"] = block
-            owner = other.architecture
-            if owner.layers:
-                file = (program.directory or Path()) / weights if weights else other.weights_file
-                program.blocks[f"{prefix}.model"] = BlockSpec(
-                    f"{prefix}.model",
-                    {},
-                    tuple(owner.inputs),
-                    owner.layers,
-                    owner.outputs,
-                    None,
-                    owner,
-                    place,
-                    file,
-                )
+                program.lost.add(prefix)
 
-    def given(self, node: Node | None, scope: Scope) -> dict[str, Given]:
+    def used_as(
+        self, prefix: str, part: Node, span: Span, program: Program, stack: tuple[Path, ...]
+    ) -> Program | None:
+        """Bring in one used file; None after errors."""
+        if problem := value_name_problem(prefix):
+            self.report.error("F0209", f"`{prefix}` cannot be a prefix", span, help=problem)
+            return None
+        weights, given, variant = "", {}, ""
+        if isinstance(part, Mapping):
+            section = validate(Used, part, self.report, what=f"`{prefix}` in `use`", main_span=span)
+            if section is None:
+                return None
+            reference, weights, variant = section.spec, section.weights, section.variant
+            given = self.given(section.with_, program)
+            place = part["spec"].span
+        elif isinstance(part, Scalar) and isinstance(part.value, str):
+            reference, place = part.value, part.span
+        else:
+            self.report.error(
+                "F0201",
+                f"`{prefix}` in `use` names a file or a zoo model",
+                part.span,
+                help=f"as in `{prefix}: blocks.yaml`",
+            )
+            return None
+        other = self.used(reference, place, program.directory, variant, given, stack)
+        if other is None:
+            return None
+        program.used[prefix] = other
+        # A used file's own blocks; what it uses itself is its own business.
+        for name, block in other.blocks.items():
+            if "." not in name:
+                program.blocks[f"{prefix}.{name}"] = block
+        program.lost |= {f"{prefix}.{name}" for name in other.lost}
+        owner = other.architecture
+        if owner.layers and owner.inputs:
+            file = (program.directory or Path()) / weights if weights else other.weights_file
+            program.blocks[f"{prefix}.model"] = BlockSpec(
+                f"{prefix}.model",
+                {},
+                tuple(owner.inputs),
+                owner.layers,
+                owner.outputs,
+                None,
+                owner,
+                place,
+                file,
+            )
+        else:
+            program.lost |= {f"{prefix}.model"} if self.report.errors else set()
+        return other
+
+    def given(self, node: Node | None, program: Program) -> dict[str, Given]:
         """The values of a `with:`."""
-        if node is None:
+        if node is None or isinstance(node, Scalar) and node.value is None:
             return {}
         if not isinstance(node, Mapping):
-            self.report.error("F0201", "`with` is a map of values for params", node.span)
+            self.report.error(
+                "F0201",
+                "`with` is a map of values for params",
+                node.span,
+                help="as in `with: {classes: 10}`",
+            )
             return {}
         check_formulas(node, self.report)
-        return {k: Given(n, scope) for k, n in node.items()}
+        return {k: Given(n, program.scope, node.key_spans[k], program) for k, n in node.items()}
 
     def read_blocks(self, program: Program) -> None:
         node, report = program.document.blocks, self.report
-        if node is None:
+        if node is None or isinstance(node, Scalar) and node.value is None:
             return
         if not isinstance(node, Mapping):
-            report.error("F0201", "`blocks` is a map from names to blocks", node.span)
+            report.error(
+                "F0201",
+                "`blocks` is a map from names to blocks",
+                node.span,
+                help="as in `blocks: {conv_bn: {layers: [conv: 64, batch_norm]}}`",
+            )
             return
         sections: dict[str, tuple[Block, dict[str, ParamSpec]]] = {}
         for name, part in node.items():
-            span = node.key_spans[name]
-            if name in WORDS or name in STRUCTURE:
-                report.error(
-                    "F0211",
-                    f"block `{name}` has the name of an operator",
-                    span,
-                    help="choose another name, so that a reader knows which one is meant",
-                )
-                continue
-            if not name.isidentifier():
-                report.error("F0209", f"`{name}` cannot be the name of a block", span)
-                continue
-            if not isinstance(part, Mapping):
-                report.error(
-                    "F0201",
-                    f"block `{name}` is a map with `layers`",
-                    part.span,
-                    help=f"write `{name}: {{layers: [...]}}`",
-                )
-                continue
-            section = validate(Block, part, report, what=f"block `{name}`", main_span=span)
-            if section is not None:
-                sections[name] = (section, read_params(section.params, report, f"block `{name}`"))
+            section = self.block_section(name, part, node.key_spans[name])
+            if section is None:
+                program.lost.add(name)
+            else:
+                sections[name] = (section, read_params(section.params, report, f"`{name}`"))
         own = {n: tuple(params) for n, (_, params) in sections.items()}
-        words = replace(program.words, blocks={**program.words.blocks, **own})
+        words = program.words
+        words = replace(words, blocks={**words.blocks, **own})
         for name, (section, params) in sections.items():
-            check_formulas(section.let, report)
+            self.let(section.let, params, report)
+            part = node[name]
+            assert isinstance(part, Mapping)
             program.blocks[name] = BlockSpec(
                 name,
                 params,
-                section.inputs,
+                self.block_inputs(section, part, params),
                 read_layers(section.layers, words, report),
                 self.outputs(section.outputs),
                 section.let,
@@ -583,18 +695,85 @@ class _Loader:
                 node.key_spans[name],
             )
 
+    def block_section(self, name: str, part: Node, span: Span) -> Block | None:
+        """A block's fields; None after errors."""
+        report = self.report
+        if name in WORDS or name in STRUCTURE or name in MODIFIERS or name in self.operators:
+            kind = "a modifier" if name in MODIFIERS else "an operator"
+            report.error(
+                "F0211",
+                f"block `{name}` has the name of {kind}",
+                span,
+                help="choose another name, so that a reader knows which one is meant",
+            )
+        elif not name.isidentifier() or name.startswith("_"):
+            report.error("F0209", f"`{name}` cannot be the name of a block", span, help=FORM)
+        elif not isinstance(part, Mapping):
+            report.error(
+                "F0201",
+                f"block `{name}` is a map with `layers`",
+                part.span,
+                help=f"write `{name}: {{layers: [...]}}`",
+            )
+        else:
+            return validate(Block, part, report, what=f"block `{name}`", main_span=span)
+        return None
+
+    def block_inputs(
+        self,
+        section: Block,
+        part: Mapping,
+        params: PyMapping[str, ParamSpec],
+    ) -> tuple[str, ...]:
+        """The names of a block's inputs, checked."""
+        names = section.inputs
+        node = part.get("inputs")
+        if not names and node is not None:
+            self.report.error(
+                "F0205",
+                "a block takes at least one tensor",
+                node.span,
+                help="leave `inputs` away for one that is called `x`",
+            )
+            return ("x",)
+        for i, name in enumerate(names):
+            at = node[i].span if isinstance(node, SequenceNode) else part.span
+            if problem := value_name_problem(name):
+                self.report.error(
+                    "F0209", f"`{name}` cannot be the name of an input", at, help=problem
+                )
+            elif name in params or name in names[:i]:
+                self.report.error(
+                    "F0210",
+                    f"`{name}` is already the name of "
+                    f"{'a param' if name in params else 'an input'}",
+                    at,
+                    help="give the input another name",
+                )
+        return names
+
     def outputs(self, node: Node | None) -> dict[str, tuple[str, Span]]:
         """An `outputs:` section: output name to the local name it stands for."""
-        if node is None:
+        if node is None or isinstance(node, Scalar) and node.value is None:
             return {}
         if not isinstance(node, Mapping):
             self.report.error(
-                "F0201", "`outputs` is a map from output names to layers' names", node.span
+                "F0201",
+                "`outputs` is a map from output names to layers' names",
+                node.span,
+                help="as in `outputs: {memory: encoder}`",
             )
             return {}
         found = {}
         for name, part in node.items():
-            if isinstance(part, Scalar) and isinstance(part.value, str):
+            if problem := value_name_problem(name):
+                self.report.error(
+                    "F0209",
+                    f"`{name}` cannot be the name of an output",
+                    node.key_spans[name],
+                    help=problem,
+                )
+            elif isinstance(part, Scalar) and isinstance(part.value, str):
                 found[name] = (part.value, part.span)
             else:
                 self.report.error("F0201", f"output `{name}` is the name of a layer", part.span)
@@ -602,19 +781,40 @@ class _Loader:
 
     def model(self, program: Program, stack: tuple[Path, ...]) -> None:
         node = program.document.model
-        if node is None:
-            return
-        if isinstance(node, Mapping):
-            section = validate(ModelUse, node, self.report, what="`model`", part="field")
+        if (
+            isinstance(node, Scalar)
+            and isinstance(node.value, str)
+            and (node.value not in program.words)
+        ):
+            self.report.error(
+                "F0201",
+                "`model` is a list of layers",
+                node.span,
+                help=f"to take another spec's: `model: {{use: {node.value}}}`",
+            )
+        elif not isinstance(node, Mapping):
+            program.layers = read_layers(node, program.words, self.report)
+        elif "use" in node or not any(key in program.words for key in node):
+            section = validate(ModelUse, node, self.report, what="`model`")
             if section is not None:
                 program.model = self.used(
                     section.use,
                     node["use"].span,
                     program.directory,
                     section.variant,
-                    self.given(section.with_, program.scope),
+                    self.given(section.with_, program),
                     stack,
                 )
                 program.weights = section.weights
-            return
-        program.layers = read_layers(node, program.words, self.report)
+        else:
+            self.report.error(
+                "F0201",
+                "`model` is a list of layers",
+                node.span,
+                "there are no dashes",
+                help="begin each layer with a dash: `- conv: 64`",
+            )
+
+
+def _shown(node: Node) -> str:
+    return f"`{node.text}`" if isinstance(node, Scalar) else "something else"

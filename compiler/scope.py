@@ -8,51 +8,91 @@ from typing import Any
 from compiler.check import UNKNOWN, formula_error
 from compiler.diagnostics import Label, Report
 from compiler.expressions import FormulaError, evaluate, is_formula, parse_formula
+from compiler.expressions.values import Meter
+from compiler.names import value_name_problem
 from compiler.parse import Mapping as MapNode
 from compiler.parse import Node, Scalar, Sequence
+
+# Steps that all formulas of one compilation may take together. One formula is bounded by
+# itself; a loop evaluates it thousands of times.
+MAX_STEPS = 3_000_000
+
+MISSING: Any = object()  # what a scope finds where there is no such name
 
 
 class UnknownValue(Exception):
     """A formula read something that an earlier error left without a value."""
 
 
-class Scope(Mapping[str, Any]):
-    """Values by name; what is not here is looked up in the scope around."""
+class Enough(Exception):
+    """A limit was reached and reported: nothing more is compiled."""
 
-    __slots__ = ("parent", "values_")
+
+class Budget:
+    """The steps that are left to all formulas of a compilation."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = MAX_STEPS):
+        self.left = left
+
+    def spend(self, steps: int, node: Node, report: Report) -> None:
+        """Take steps away.
+
+        Raises:
+            Enough: none are left; that is reported at the node.
+        """
+        self.left -= steps
+        if self.left < 0:
+            report.error("F0306", "the formulas of this spec take too many steps together",
+                         node.span, f"more than {MAX_STEPS:,} up to here",
+                         help="loop fewer times, or over shorter lists")
+            raise Enough
+
+
+class Scope(Mapping[str, Any]):
+    """Values by name; what is not here is looked up in the scope around.
+
+    Attributes:
+        values_: the names of this very scope.
+        parent: the scope around, or None.
+        budget: the steps left to formulas; all scopes of a compilation share one.
+    """
+
+    __slots__ = ("budget", "parent", "values_")
 
     def __init__(self, values: Mapping[str, Any] | None = None, parent: Scope | None = None):
         self.values_ = dict(values or {})
         self.parent = parent
+        self.budget: Budget = Budget() if parent is None else parent.budget
+
+    def find(self, name: object) -> Any:
+        """The value of a name: UNKNOWN where an earlier error left none, MISSING where there
+        is no such name."""
+        scope: Scope = self
+        while name not in scope.values_:
+            if scope.parent is None:
+                return MISSING
+            if type(scope.parent) is not Scope:  # a scope with its own way of finding
+                return scope.parent.find(name)
+            scope = scope.parent
+        return scope.values_[name]
 
     def __getitem__(self, name: str) -> Any:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values_:
-                value = scope.values_[name]
-                if value is UNKNOWN:
-                    raise UnknownValue
-                return value
-            scope = scope.parent
-        raise KeyError(name)
+        value = self.find(name)
+        if value is MISSING:
+            raise KeyError(name)
+        if value is UNKNOWN:
+            raise UnknownValue
+        return value
 
     def __contains__(self, name: object) -> bool:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values_:
-                return True
-            scope = scope.parent
-        return False
+        return self.find(name) is not MISSING
 
     def __iter__(self) -> Iterator[str]:
-        seen: set[str] = set()
-        scope: Scope | None = self
-        while scope is not None:
-            for name in scope.values_:
-                if name not in seen:
-                    seen.add(name)
-                    yield name
-            scope = scope.parent
+        yield from self.values_
+        if self.parent is not None:
+            yield from (name for name in self.parent if name not in self.values_)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -62,23 +102,19 @@ class Scope(Mapping[str, Any]):
         return Scope(values, self)
 
 
-def value_of(
-    node: Node, scope: Mapping[str, Any], report: Report, more: Iterable[Label] = (),
-) -> Any:
+def value_of(node: Node, scope: Scope, report: Report, more: Iterable[Label] = ()) -> Any:
     """The value of a node, its formulas evaluated; UNKNOWN, and a report, after an error.
 
     Lists come as lists and maps as dicts.
+
+    Raises:
+        Enough: the formulas took too many steps.
     """
     if isinstance(node, Scalar):
         if isinstance(node.value, str) and is_formula(node.value):
-            try:
-                return evaluate(parse_formula(node.value[1:]), scope)
-            except FormulaError as error:
-                formula_error(error, node, report, more)
-                return UNKNOWN
-            except UnknownValue:
-                return UNKNOWN
+            return _formula(node, node.value[1:], scope, report, more)
         return node.value
+    scope.budget.spend(len(node), node, report)
     if isinstance(node, MapNode):
         values = {k: value_of(n, scope, report, more) for k, n in node.items()}
         return UNKNOWN if any(v is UNKNOWN for v in values.values()) else values
@@ -87,14 +123,57 @@ def value_of(
     return UNKNOWN if any(v is UNKNOWN for v in items) else items
 
 
+def _formula(
+    node: Scalar, text: str, scope: Scope, report: Report, more: Iterable[Label],
+) -> Any:
+    meter = Meter()
+    steps = meter.left
+    try:
+        result = evaluate(parse_formula(text), scope, meter)
+    except FormulaError as error:
+        formula_error(error, node, report, more)
+        result = UNKNOWN
+    except UnknownValue:
+        result = UNKNOWN
+    # Reading the text and passing the result on cost as well.
+    spent = steps - meter.left + 1 + len(text) // 8 + size_of(result)
+    scope.budget.spend(spent, node, report)
+    return result
+
+
+def size_of(value: Any) -> int:
+    """How many elements a value has, those of inner lists and maps included."""
+    if isinstance(value, list | dict):
+        items = value.values() if isinstance(value, dict) else value
+        return len(value) + sum(size_of(v) for v in items)
+    return len(value) // 100 if isinstance(value, str) else 0
+
+
 def with_let(node: Node | None, scope: Scope, report: Report, more: Iterable[Label] = ()) -> Scope:
     """The scope with the values that a `let` names; each may read those before it."""
-    if node is None:
-        return scope
     if not isinstance(node, MapNode):
-        report.error("F0201", "`let` is a map from names to values", node.span)
         return scope
     inner = scope.inner()
     for name, part in node.items():
         inner.values_[name] = value_of(part, inner, report, more)
     return inner
+
+
+def check_names(node: Node | None, what: str, section: str, report: Report) -> None:
+    """Check the form of a section that gives names to values, and the names in it.
+
+    Args:
+        node: the section, or None where there is none.
+        what: what a name is, for messages: "a param".
+        section: what the section is: "`params` is a map from names to defaults or types".
+        report: where errors go.
+    """
+    if node is None or isinstance(node, Scalar) and node.value is None:
+        return
+    if not isinstance(node, MapNode):
+        report.error("F0201", section, node.span)
+        return
+    for name in node:
+        if problem := value_name_problem(name):
+            report.error("F0209", f"`{name}` cannot be the name of {what}", node.key_spans[name],
+                         help=problem)

@@ -68,26 +68,52 @@ def find(reference: str, base: Path | None = None, *, untrusted: bool = False) -
         reference: a path or a zoo name.
         base: the directory that a relative path starts from; the working one where None.
         untrusted: the reference stands in a spec, not on the command line: only YAML files
-            below the spec's own directory's parent may be read.
+            in the folder of the spec, the folder above it and those below may be read.
 
     Raises:
         NotFound: there is no such file or name, or the spec may not read it.
     """
     path = Path(reference)
-    if untrusted and path.suffix in SUFFIXES:
-        if path.is_absolute() or path.parts.count("..") > 1:
+    if path.suffix in SUFFIXES:
+        if untrusted and not _is_near(path):
             raise NotFound(f"`{reference}` is outside the spec's own folder",
                            help="a spec uses files by a path relative to itself")
-    candidate = (base or Path()) / path
-    if path.suffix in SUFFIXES or (not untrusted and candidate.is_file()):
-        if candidate.exists() or not untrusted:
-            return candidate, ""
-        raise NotFound(f"there is no file `{reference}`",
-                       help=f"looked in {(base or Path()).as_posix() or '.'}")
+        if not untrusted or _is_file((base or Path()) / path):
+            return (base or Path()) / path, ""
+        near = nearest(reference, [p.name for p in _beside((base or Path()) / path)])
+        raise NotFound(f"there is no file `{reference}`", near,
+                       help=f"looked in `{(base or Path()).as_posix()}`")
+    if not untrusted and _is_file((base or Path()) / path):
+        return (base or Path()) / path, ""
     if reference in index():
         return index()[reference]
-    raise NotFound(f"there is no file and no zoo model `{reference}`", nearest(reference, index()),
-                   help="`flaxspec list` shows the zoo")
+    raise NotFound(f"there is no file and no zoo model `{reference}`",
+                   nearest(reference[:100], index()), help="`flaxspec list` shows the zoo")
+
+
+def _is_near(path: Path) -> bool:
+    """Whether a path stays within the folder above the one it starts from."""
+    depth = 0
+    for part in path.parts:
+        depth += -1 if part == ".." else 1
+        if depth < -1:
+            return False
+    return not path.is_absolute()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
+def _beside(path: Path) -> list[Path]:
+    """The specs in the folder of a path."""
+    try:
+        return [p for p in path.parent.iterdir() if p.suffix in SUFFIXES][:500]
+    except (OSError, ValueError):
+        return []
 
 
 def shown(path: Path, reference: str) -> str:

@@ -48,13 +48,16 @@ from compiler.expressions.values import (
 NAMES_SHOWN = 12
 
 
-def evaluate(formula: Formula, scope: Mapping[str, object]) -> object:
+def evaluate(
+    formula: Formula, scope: Mapping[str, object], meter: Meter | None = None,
+) -> object:
     """The value of `formula` with the names of `scope`.
 
     Args:
         formula: from `parse_formula`.
         scope: int, float, bool, string, null, lists and maps of them, and objects with
             `formula_attributes` and `formula_attribute(name)`, whose attributes can be read.
+        meter: counts the steps; for a caller who wants to know how many they were.
 
     Returns:
         An int, float, bool, string, null, list or map.
@@ -66,7 +69,7 @@ def evaluate(formula: Formula, scope: Mapping[str, object]) -> object:
         >>> evaluate(parse_formula("width * 2**stage"), {"width": 64, "stage": 3})
         512
     """
-    return _Evaluation(scope).value(formula.root)
+    return _Evaluation(scope, meter or Meter()).value(formula.root)
 
 
 class _Evaluation:
@@ -74,9 +77,9 @@ class _Evaluation:
 
     __slots__ = ("meter", "scope")
 
-    def __init__(self, scope: Mapping[str, object]) -> None:
+    def __init__(self, scope: Mapping[str, object], meter: Meter) -> None:
         self.scope = scope
-        self.meter = Meter()
+        self.meter = meter
 
     def value(self, node: Expression) -> Any:
         """The value of `node`, which must not be a tensor or a layer."""
