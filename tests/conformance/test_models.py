@@ -107,5 +107,5 @@ def test_float64_agrees_to_1e_10(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_float32_is_as_near_to_float64_as_pytorchs(name):
     rows = list(compared(name, computed(name, "float32")))
-    # Where PyTorch is exact by luck, one step of float32 still counts.
+    # Where PyTorch happens to be exact, one step of float32 still counts.
     assert [row for row in rows if not row[1] <= 4 * max(row[2], 1.2e-7)] == []
