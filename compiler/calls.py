@@ -67,7 +67,8 @@ def _bound(
     given = {}
     for key, value in layer.fields.items():
         is_layers = key in spec.params and spec.params[key].type == "layers"
-        given[key] = Given(value, author if is_layers else seen, layer.fields.key_spans[key], program)
+        given[key] = Given(value, author if is_layers else seen, layer.fields.key_spans[key],
+                           program)
     inputs = {name: Entity(arriving[i] if arriving else None) for i, name in enumerate(spec.inputs)}
     outer = Seen(spec.program.scope, Scope(inputs), None, set())
     found = bind(spec.params, given, outer, e.at(place), what=f"`{spec.name}`", use=layer.span,
@@ -138,10 +139,10 @@ def _specialised(
         return e.calls.made[key]
     depth = place.builder.depth + 1
     if depth > MAX_BLOCK_DEPTH:
-        e.at(place).error("F0504", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", layer.span,
-                          f"`{spec.name}` may be using itself",
-                          more=(Label(spec.span, "declared here"),),
-                          help="a block that uses itself must come to an end: put a `when` beside it")
+        e.at(place).error(
+            "F0504", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", layer.span,
+            f"`{spec.name}` may be using itself", more=(Label(spec.span, "declared here"),),
+            help="a block that uses itself must come to an end: put a `when` beside it")
         raise Enough
     builder = Builder(spec.name, depth)
     params = ", ".join(f"{k}={_short(v)}" for k, v in values.values_.items())

@@ -75,8 +75,8 @@ def join(
         joined = None if arriving is None else _named(arriving)
     entity = applied(e, layer, place, None if joined is None else list(joined.values()),
                      joined or {})
-    e.bind(layer, place, Entity(entity.value, layer.span, {**members, **entity.members}, entity.node,
-                                entity.weights))
+    e.bind(layer, place, Entity(entity.value, layer.span, {**members, **entity.members},
+                                entity.node, entity.weights))
     return entity.value
 
 
@@ -112,8 +112,8 @@ def _branches(
         result = e.run(branch, inner, arriving)
         span = layer.value.key_spans[key]
         e.name(key, Entity(result, span, inner.own), owner, span,
-               help=f"give one of the joins a name: `{{{layer.word}: …, name: …}}`; its branches are "
-               "then under that name")
+               help=f"give one of the joins a name: `{{{layer.word}: …, name: …}}`; its branches "
+               "are then under that name")
         if result is not None:
             values[key] = result
     return (values if len(values) == len(layer.branches) else None,
@@ -194,9 +194,10 @@ def _choose(e: Elaborator, layer: LayerSpec, place: Place, arriving: Value | Non
     key = str(value).lower() if isinstance(value, bool) else str(value)
     if value is UNKNOWN or isinstance(value, list | dict) or key not in layer.branches:
         if value is not UNKNOWN:
-            e.at(place).error("F0315", f"`choose` has no case for {shown(value)}", section.value.span,
-                              near(key, layer.branches, e.report),
-                              notes=(f"cases: {', '.join(layer.branches) or 'none'}",))
+            e.at(place).error(
+                "F0315", f"`choose` has no case for {shown(value)}", section.value.span,
+                near(key, layer.branches, e.report),
+                notes=(f"cases: {', '.join(layer.branches) or 'none'}",))
         place.builder.maybe |= layer.possible_names()
         e.bind(layer, place, Entity(None))
         return None
@@ -313,8 +314,8 @@ def _each(e: Elaborator, layer: LayerSpec, place: Place, arriving: Value | None)
     if graph is None or arriving is None:
         e.bind(layer, place, Entity(None))
         return None
-    value = Value(place.prefix + layer.segment, _unfolded(graph.outputs["output"].type, arriving.type,
-                                                          axis))
+    value = Value(place.prefix + layer.segment,
+                  _unfolded(graph.outputs["output"].type, arriving.type, axis))
     made = node(e, layer, place, _seen(e, place, arriving), Each(axis, graph), [arriving],
                 {"output": value}, {}, {})
     e.bind(layer, place, Entity(value, layer.span, {}, made, made.weights))

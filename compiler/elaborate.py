@@ -153,7 +153,8 @@ class Elaborator:
             results[name] = self.tensor(reference, span, place)
             if name in builder.heads:
                 report.error("F0210", f"two outputs are called `{name}`", builder.heads[name],
-                             more=(Label(span, "the other one"),), help="give the head another name")
+                             more=(Label(span, "the other one"),),
+                             help="give the head another name")
         if not outputs:
             results = {"output": flow}
         self.check_phases(results, layers, outputs, place)
@@ -299,7 +300,8 @@ class Elaborator:
         if isinstance(value, bool):
             return value
         if value is not UNKNOWN:
-            self.at(place).error("F0208", f"`{name}` is true or false, not {shown(value)}", node.span)
+            self.at(place).error("F0208", f"`{name}` is true or false, not {shown(value)}",
+                                 node.span)
         return False
 
     def passing(
@@ -308,13 +310,14 @@ class Elaborator:
         """The result of a layer of one phase, if the flow can pass it in the other one."""
         remedy = "what follows needs the same shape in both phases"
         if before.type != after.type:
-            self.at(place).error("F0414", f"`{layer.word}` exists only during {place.during}, but it "
-                                 f"makes {after.type} of {before.type}", layer.span, help=remedy)
+            self.at(place).error(
+                "F0414", f"`{layer.word}` exists only during {place.during}, but it makes "
+                f"{after.type} of {before.type}", layer.span, help=remedy)
             return None
         if id(after) in place.builder.absent and id(before) not in place.builder.absent:
             self.at(place).error(
-                "F0414", f"`{layer.word}` exists only during {place.during}, and layers in it change "
-                "the shape in between", layer.span,
+                "F0414", f"`{layer.word}` exists only during {place.during}, and layers in it "
+                "change the shape in between", layer.span,
                 help="make a block of these layers, and put `during` beside its use")
             return None
         return after

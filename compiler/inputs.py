@@ -125,8 +125,9 @@ class _Reading:
                 sizes.append(size)
             else:
                 where = place_of[i] if isinstance(place_of, SequenceNode) else place_of
-                self.report.error("F0205", f"a size of input `{self.name}` is a whole number above 0 "
-                                  f"or `any`, not {shown(size)}", (where or self.node).span)
+                self.report.error(
+                    "F0205", f"a size of input `{self.name}` is a whole number above 0 or `any`, "
+                    f"not {shown(size)}", (where or self.node).span)
                 return None
         return tuple(sizes)
 

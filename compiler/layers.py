@@ -438,7 +438,8 @@ class _Reading:
                 "F0205",
                 f"{self.word} takes its fields by name"
                 if fields
-                else f"{self.word} takes no {'params' if self.word in self.words.blocks else 'fields'}",
+                else f"{self.word} takes no "
+                + ("params" if self.word in self.words.blocks else "fields"),
                 self.value.span,
                 help=f"write `{self.word}: {{{next(iter(fields))}: …}}`"
                 if fields
@@ -652,21 +653,13 @@ class _Reading:
         for part in (source, section.let):
             check_formulas(part, report)
         check_names(section.let, "a value", "`let` is a map from names to values", report)
-        names = {
-            **(
-                section.each
-                if isinstance(section, Loop) and isinstance(section.each, Mapping)
-                else {}
-            )
-        }
-        for name in names:
+        lists = isinstance(section, Loop) and isinstance(source, Mapping)
+        names = source.key_spans if lists else {}
+        for name, span in names.items():
             if problem := value_name_problem(name):
                 report.error(
-                    "F0209",
-                    f"`{name}` cannot be the name of a value",
-                    section.each.key_spans[name],
-                    help=problem,
-                )  # type: ignore[union-attr]
+                    "F0209", f"`{name}` cannot be the name of a value", span, help=problem
+                )
         if section.index:
             _name(value["index"], report, "an index")
             if section.index in names:

@@ -65,7 +65,8 @@ def applied(
         return nothing
     low, high = op.arity
     if not low <= len(arriving) <= (high or len(arriving)):
-        wanted = f"{low}" if low == high else f"{low} or more" if high is None else f"{low} to {high}"
+        wanted = (f"{low}" if low == high else
+                  f"{low} or more" if high is None else f"{low} to {high}")
         e.at(place).error(
             "F0402", f"`{op.word}` takes {wanted} tensor{'s' if wanted != '1' else ''}, "
             f"{len(arriving)} arrive{'s' if len(arriving) == 1 else ''}", layer.span,
@@ -252,8 +253,8 @@ def _inits(
         if given is None:
             continue
         if not isinstance(given, MapNode):
-            e.at(place).error("F0208", "`init` is a map from parameters to initialisers", given.span,
-                              help="as in `init: {kernel: zeros}`")
+            e.at(place).error("F0208", "`init` is a map from parameters to initialisers",
+                              given.span, help="as in `init: {kernel: zeros}`")
             continue
         for role, value in given.items():
             if role not in roles and strict:
@@ -293,9 +294,9 @@ def _initialiser(e: Elaborator, given: TreeNode, seen: Seen, place: Place) -> In
         is_number = isinstance(argument, int | float) and not isinstance(argument, bool)
         if choices is None or not (is_number if choices == () else argument in choices):
             what = f"`{key}`" if choices is None else f"{shown(argument)} for `{key}`"
-            report.error("F0208", f"`{name}` does not take {what}", given.span,
-                         near(key, allowed, e.report) if choices is None else
-                         f"one of {', '.join(map(str, choices))}" if choices else "a number is needed",
+            label = (near(key, allowed, e.report) if choices is None else
+                     f"one of {', '.join(map(str, choices))}" if choices else "a number is needed")
+            report.error("F0208", f"`{name}` does not take {what}", given.span, label,
                          notes=(takes,))
             return None
     if name == "constant" and "value" not in arguments:

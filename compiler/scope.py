@@ -76,7 +76,7 @@ class Scope(Mapping[str, Any]):
             if type(scope.parent) is not Scope:  # a scope with its own way of finding
                 return scope.parent.find(name)
             scope = scope.parent
-        return scope.values_[name]
+        return scope.values_[str(name)]
 
     def __getitem__(self, name: str) -> Any:
         value = self.find(name)

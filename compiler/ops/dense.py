@@ -71,10 +71,6 @@ class Embed(Operator):
     vocabulary: Positive | None = Field(
         None, description="how many indices there are; the input's vocabulary where not given")
 
-    def settled(self, *inputs: TensorType) -> Embed:
-        vocabulary = vocabulary_of(inputs[0], self.vocabulary, "vocabulary", self.word)
-        return self.model_copy(update={"vocabulary": vocabulary})
-
     def infer(self, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         vocabulary_of(x, self.vocabulary, "vocabulary", self.word)
