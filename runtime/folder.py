@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from compiler.scalars import resolve
 
 SPEC, METRICS = "spec.yaml", "metrics.jsonl"
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
+PREPROCESSING = "preprocessing.json"
 
 
 def make_folder(out: Path | None, name: str) -> Path:
@@ -56,6 +58,12 @@ def write_spec(folder: Path, tree: Any, command: str) -> None:
     text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100,
                      default_flow_style=None)
     (folder / SPEC).write_text(f"# Made by: {command}\n{text}", encoding="utf-8")
+
+
+def write_preprocessing(folder: Path, fitted: Mapping[str, Any]) -> None:
+    """Write what the data taught and the model needs: vocabularies, names, means."""
+    text = json.dumps(fitted, ensure_ascii=False, indent=1)
+    (folder / PREPROCESSING).write_text(text + "\n", encoding="utf-8")
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:

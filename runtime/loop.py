@@ -130,11 +130,11 @@ def check_parts(dataset: Dataset, training: Training) -> None:
         SpecError: F0618 one has none.
     """
     data, recipe = training.data, training.train
-    wanted = {"train": 1.0, "validation": data.validation, "test": data.test}
     found = [diagnostic(
-        "F0618", f"the {name} part of {data.dataset} has no examples", training.spans["data"],
+        "F0618", f"the {name} part of {data.title} has no examples", training.spans["data"],
         help="give it a larger fraction, or make the windows shorter")
-        for name, fraction in wanted.items() if fraction and not getattr(dataset, name).size]
+        for name in ("train", "validation", "test")
+        if data.has(name) and not getattr(dataset, name).size]
     if not found and recipe.last_batch == "drop" and dataset.train.size < recipe.batch_size:
         found = [diagnostic(
             "F0618", f"no batch of {recipe.batch_size} can be filled from {dataset.train.size} "

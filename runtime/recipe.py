@@ -6,9 +6,10 @@ import types
 import typing
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from compiler.check import expected, shown
 from compiler.diagnostics import Report, nearest
@@ -16,10 +17,10 @@ from compiler.parse import Mapping, Node, Scalar, Sequence, plain
 from compiler.source import Span
 from compiler.spec import Document, Raw
 from compiler.types import TensorType
-from runtime.data import DataSource
+from runtime.data import WORDS, DataSource, anchored
 from runtime.data.source import Source
 from runtime.optim import Call, Optimizer
-from runtime.section import Choice, Section, problem
+from runtime.section import Section, problem
 from runtime.tasks import AnyTask
 from runtime.tasks.task import Task
 
@@ -121,13 +122,16 @@ def is_recipe(document: Document) -> bool:
     return any(getattr(document, name, None) is not None for name in SECTIONS)
 
 
-def read_training(document: Document, tree: Mapping, report: Report) -> Training | None:
+def read_training(
+    document: Document, tree: Mapping, report: Report, directory: Path | None = None,
+) -> Training | None:
     """The sections of a recipe, checked; None, and a report, where they are not in order.
 
     Args:
         document: the document that holds them as nodes.
         tree: the document's tree, for the places.
         report: where errors go.
+        directory: where its relative paths begin; where the user is, if None.
     """
     values: dict[str, Any] = {}
     for name, (kind, help) in SECTIONS.items():
@@ -136,12 +140,14 @@ def read_training(document: Document, tree: Mapping, report: Report) -> Training
             report.error("F0610", f"a recipe needs `{name}`", tree.span, f"`{name}` is missing",
                          help=help)
             continue
+        if name == "data":
+            node = anchored(node, directory)
         values[name] = read_section(kind, node, name, tree.key_spans[name], report)
     if len(values) < len(SECTIONS) or None in values.values():
         return None
     spans = {name: tree.key_spans[name] for name in SECTIONS}
     training = Training(**values, spans=spans)
-    best_of_nothing = training.train.keep == "best" and not training.data.validation
+    best_of_nothing = training.train.keep == "best" and not training.data.has("validation")
     if best_of_nothing:
         report.error("F0611", "`keep: best` needs a validation part to choose by", spans["train"],
                      help="set `validation: 0.1` in `data`, or `keep: last`")
@@ -151,6 +157,7 @@ def read_training(document: Document, tree: Mapping, report: Report) -> Training
 def check_training(
     training: Training, inputs: AbstractMapping[str, TensorType],
     outputs: AbstractMapping[str, TensorType], report: Report,
+    fields: AbstractMapping[str, TensorType] | None = None,
 ) -> dict[str, str]:
     """Check a recipe against its model.
 
@@ -159,17 +166,18 @@ def check_training(
         inputs: the model's inputs.
         outputs: its outputs in training, the main one first.
         report: where errors go.
+        fields: the fields of the data that was loaded; those that the recipe declares, if None.
 
     Returns:
         For each input of the model the field of the data that it gets.
     """
-    fields = training.data.fields()
+    fields = training.data.fields() if fields is None else fields
     training.task.check(outputs, fields, report, training.spans["task"])
     names = [name for name in fields if name not in training.data.targets()]
     for change in training.data.augment:
         if not any(change.takes(fields[name]) for name in names):
             report.error("F0611", f"`{change.word}` changes images, and "
-                                  f"{training.data.dataset} has none", training.spans["data"])
+                                  f"{training.data.title} has none", training.spans["data"])
     bound: dict[str, str] = {}
     for name, wanted in inputs.items():
         # One input and one field need no names to find each other.
@@ -178,14 +186,15 @@ def check_training(
             report.error(
                 "F0614", f"the data has no field for the model's input `{name}`",
                 training.spans["data"], nearest(name, names),
-                notes=[f"fields of {training.data.dataset}: {', '.join(names)}"],
+                notes=[f"fields of {training.data.title}: {', '.join(names)}"],
                 help="give the model's input the name of a field")
         elif reason := _misfit(fields[field], wanted):
             report.error(
-                "F0614", f"`{field}` of {training.data.dataset} does not fit the model's input "
+                "F0614", f"`{field}` of {training.data.title} does not fit the model's input "
                          f"`{name}`: {reason}", training.spans["data"],
                 notes=[f"`{field}` is {fields[field].described()}",
-                       f"`{name}` is {wanted.described()}"])
+                       f"`{name}` is {wanted.described()}"],
+                help=f"declare the input `{name}` as the data is, or choose other data")
         else:
             bound[name] = field
     return bound
@@ -196,7 +205,7 @@ def _misfit(given: TensorType, wanted: TensorType) -> str:
     if given.axes != wanted.axes:
         return "it has other axes"
     for axis, size, room in zip(given.axes, given.shape, wanted.shape):
-        if isinstance(room, int) and size != room:
+        if isinstance(room, int) and isinstance(size, int) and size != room:
             return f"{axis} is {size}, not {room}"
     if given.dtype != wanted.dtype:
         return f"it holds {given.dtype} values, not {wanted.dtype}"
@@ -271,15 +280,21 @@ def _report(
                          nearest(str(loc[-1]), fields),
                          notes=[f"fields of {owner.key}: {', '.join(fields)}"])
         case "union_tag_invalid":
-            names = context["expected_tags"].replace("'", "").split(", ")
+            tags = context["expected_tags"].replace("'", "").split(", ")
+            names = [tag for tag in tags if not tag.endswith(":")]
             # A tag stands behind its own key (`dataset: digits`), or is the key or the value.
-            chosen = place.at((context["discriminator"].strip("'"),)).node
+            chosen = place.at(("dataset",)).node
             report.error("F0612", f"`{context['tag']}` is not one of the choices",
                          chosen.span if isinstance(chosen, Scalar) else span,
                          nearest(context["tag"], names), notes=[f"there are: {', '.join(names)}"])
         case "union_tag_not_found":
-            words = [_word(_bare(a)) for a in typing.get_args(_bare(_kind_at(kind, loc)))]
-            report.error("F0612", f"{place.key} does not say which one", span,
+            words = [_word(a) for a in typing.get_args(_bare(_kind_at(kind, loc)))]
+            near = ""
+            if root.key == "`data`" and not loc:
+                words = ["dataset", *WORDS]
+                keys = place.node if isinstance(place.node, Mapping) else ()
+                near = next((text for key in keys if (text := nearest(key, words))), "")
+            report.error("F0612", f"{place.key} does not say which one", span, near,
                          notes=[f"there are: {', '.join(words)}"])
         case "model_type" | "model_attributes_type" | "dict_type":
             report.error("F0205", f"{place.key} takes a map, not {shown(plain(place.node))}", span)
@@ -301,7 +316,7 @@ def _kind_at(kind: Any, loc: tuple[Any, ...]) -> Any:
     for step in loc:
         kind = _bare(kind)
         if typing.get_origin(kind) in (typing.Union, types.UnionType):
-            kind = next(a for a in typing.get_args(kind) if _word(_bare(a)) == step)
+            kind = next(a for a in typing.get_args(kind) if _word(a) == step)
         elif isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = kind.model_fields[step].annotation
         else:  # a list or a map
@@ -318,8 +333,7 @@ def _bare(kind: Any) -> Any:
     return _bare(members[0]) if is_union and len(members) == 1 else kind
 
 
-def _word(model: type[BaseModel]) -> str:
-    """What chooses a member of a union: its word, or its `dataset`."""
-    if issubclass(model, Choice):
-        return model.word
-    return typing.get_args(model.model_fields["dataset"].annotation)[0]
+def _word(alternative: Any) -> str:
+    """What chooses a member of a union: the tag that it is annotated with."""
+    marks = typing.get_args(alternative)[1:]
+    return next((mark.tag for mark in marks if isinstance(mark, Tag)), "")

@@ -13,9 +13,11 @@ from compiler.pipeline import Request, graph_of, make_program
 from compiler.resolve import Program
 from compiler.source import Source
 from compiler.tree import plain
+from runtime.data import anchored
 from runtime.recipe import Recipe, Training, check_training, read_training
 
 if TYPE_CHECKING:
+    from runtime.data.dataset import Dataset
     from runtime.report.listener import Listener, Result
 
 
@@ -52,7 +54,7 @@ def prepare(
         SpecError: with every error found.
     """
     program = make_program(Request(spec, variant, tuple(assignments), document=Recipe), report)
-    training = read_training(program.document, program.tree, report)
+    training = read_training(program.document, program.tree, report, program.directory)
     graph = graph_of(program, report)
     inputs: dict[str, str] = {}
     if training is not None:
@@ -62,6 +64,21 @@ def prepare(
     report.check()
     assert training is not None, "no training and no error"
     return Prepared(program, graph, training, inputs)
+
+
+def check_loaded(prepared: Prepared, dataset: Dataset) -> None:
+    """Check the loaded data against the model, in what only the data could tell.
+
+    Raises:
+        SpecError: F0614, F0617, both with what the data has and what the model declares.
+    """
+    if dataset.fields != prepared.training.data.fields():
+        report = Report()
+        check_training(
+            prepared.training, {v.name: v.type for v in prepared.graph.inputs},
+            {name: value.type for name, value in prepared.graph.outputs.items()}, report,
+            dataset.fields)
+        report.check()
 
 
 def execute(
@@ -87,8 +104,12 @@ def execute(
     from runtime.report.jsonl import JsonLines
 
     program, training = prepared.program, prepared.training
-    files.write_spec(folder, plain(program.tree), command)
+    section = anchored(program.tree["data"], program.directory)
+    files.write_spec(folder, plain(program.tree) | {"data": plain(section)}, command)
     dataset = training.data.load()
+    check_loaded(prepared, dataset)
+    if dataset.fitted:
+        files.write_preprocessing(folder, dataset.fitted)
     model = build_model(prepared.graph, seed=training.train.seed)
     load_named_weights(model, prepared.graph, program.weights_file)
     job = Job(program.name, training, model, prepared.inputs)

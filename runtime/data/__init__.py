@@ -1,17 +1,84 @@
-"""The data sources. A new one is its own file and a line in the union."""
+"""The data sources. A new one is its own file and a line in the union.
+
+A source is chosen by the key that says where the data is (`table: weather.csv`), or, where
+the data comes with the package, by its name behind `dataset`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import typing
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Discriminator, Tag
 
+from compiler.source import Span
+from compiler.tree import Mapping, Node, Scalar
 from runtime.data.digits import Digits
 from runtime.data.help_texts import HelpTexts
 from runtime.data.seattle_weather import SeattleWeather
+from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
 
+# The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
+# never a key, so that places in Pydantic's complaints are not taken for places in the file.
+WORDS: dict[str, str] = {}
+
+
+def tag_of(value: Any) -> str | None:
+    """The tag of the source that a map chooses, or None where it chooses none."""
+    if isinstance(value, Source):
+        return value.tag
+    if not isinstance(value, dict):
+        return None
+    if "dataset" in value:
+        return str(value["dataset"])
+    return next((tag for word, tag in WORDS.items() if word in value), None)
+
+
 DataSource = Annotated[
-    Digits | HelpTexts | SeattleWeather | Sunspots,
-    Field(discriminator="dataset"),
+    Annotated[Digits, Tag("digits")]
+    | Annotated[HelpTexts, Tag("help_texts")]
+    | Annotated[SeattleWeather, Tag("seattle_weather")]
+    | Annotated[Sunspots, Tag("sunspots")],
+    Discriminator(tag_of),
 ]
+
+
+def member(tag: str | None) -> type[Source] | None:
+    """The class of a source, by its tag."""
+    for item in typing.get_args(typing.get_args(DataSource)[0]):
+        kind, *marks = typing.get_args(item)
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in marks):
+            return kind
+    return None
+
+
+def anchored(node: Node, directory: Path | None) -> Node:
+    """A `data` section whose paths no longer depend on where they are read from.
+
+    Relative paths begin where the spec lies, and those of `--set` where the user is. Text
+    without a file, as from Python, is taken to be where the user is, too.
+
+    Args:
+        node: the section.
+        directory: where the spec lies.
+    """
+    if not isinstance(node, Mapping):
+        return node
+    kind = member(tag_of(node | {k: v.value for k, v in node.items() if isinstance(v, Scalar)}))
+    if kind is None:
+        return node
+    items: dict[str, Node] = dict(node)
+    for key in kind.paths:
+        value = node.get(key)
+        if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
+            start = Path() if directory is None or _is_typed(value.span) else directory
+            path = (start / Path(value.value).expanduser()).absolute()
+            items[key] = Scalar(str(path), value.span, value.text, value.quoted)
+    return Mapping(items, node.span, node.key_spans)
+
+
+def _is_typed(span: Span) -> bool:
+    """Whether a value was given on the command line."""
+    return span.source.name.startswith("--set ")

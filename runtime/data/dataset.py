@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,8 @@ class Dataset:
         scales: how fields were normalised.
         references: forecasts of the test part that cost nothing, by name, to compare with:
             the shape of the target field of the test part.
+        fitted: what the training part taught and the model is of no use without, such as a
+            vocabulary: plain values that JSON can hold.
     """
 
     fields: Mapping[str, TensorType]
@@ -69,3 +72,4 @@ class Dataset:
     test: Part
     scales: Mapping[str, Scale] = field(default_factory=dict)
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)

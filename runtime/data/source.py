@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +13,7 @@ from runtime.data.augment import Augmentation
 from runtime.section import Section, problem
 
 if TYPE_CHECKING:
-    from runtime.data.dataset import Dataset
+    from runtime.data.dataset import Dataset, Part
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -20,16 +22,38 @@ class Source(Section):
     """A data source: `fields` says what it will give, `load` gives it.
 
     `fields` imports neither NumPy nor JAX, so that a recipe is checked against its model
-    before any data is read.
+    before any data is read. What only the data knows, such as the number of a table's
+    columns where none are named, is a size with a name, or a vocabulary of None; the
+    `fields` of the loaded data set are complete, and checked against the model then.
     """
 
-    dataset: str = Field(description="the word that chooses the source")
+    # The key that chooses the source.
+    word: ClassVar[str] = "dataset"
+    # The fields that hold paths. They are absolute when the source is made.
+    paths: ClassVar[tuple[str, ...]] = ()
+
     validation: Fraction = Field(
         default=0.1, description="the part of all examples that validates; 0 for none")
     test: Fraction = Field(
         default=0.2, description="the part of all examples that is looked at once, at the end")
     augment: list[Augmentation] = Field(
         default=[], description="random changes made to training images, in this order")
+
+    @property
+    def tag(self) -> str:
+        """What stands for its class in the union of sources."""
+        value = str(getattr(self, self.word))
+        return value if self.word == "dataset" else f"{self.word}:"
+
+    @property
+    def title(self) -> str:
+        """What messages call it: its name, or its file's."""
+        value = str(getattr(self, self.word))
+        return Path(value).name if self.word in self.paths else value
+
+    def has(self, part: str) -> bool:
+        """Whether a part (train, validation or test) is asked for."""
+        return part == "train" or getattr(self, part) > 0
 
     def fields(self) -> dict[str, TensorType]:
         """The type of every field, without the axis of the examples."""
@@ -40,7 +64,24 @@ class Source(Section):
         raise NotImplementedError
 
     def load(self) -> Dataset:
-        """Read the data and cut it into its parts."""
+        """Read the data and cut it into its parts.
+
+        Raises:
+            SpecError: F0630 and following: a file is missing or holds something else.
+        """
+        raise NotImplementedError
+
+    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+        """Raw inputs, as a user has them, turned into the fields that a model takes.
+
+        Args:
+            inputs: what each source says of itself, such as the rows of a table as maps from
+                column to text or number; targets may be missing.
+            fitted: `Dataset.fitted` of the data that the model was trained on.
+
+        Raises:
+            SpecError: an input that cannot be read, with its number.
+        """
         raise NotImplementedError
 
     @model_validator(mode="after")
