@@ -18,7 +18,8 @@ from runtime.data.dataset import Dataset
 from runtime.data.pipeline import DeviceArrays, batches_in, epoch_order
 from runtime.meter import Meter
 from runtime.recipe import Training
-from runtime.report.listener import Beginning, Epoch, Listener, Result
+from runtime.report.listener import Beginning, Epoch, Listener, Result, stage
+from runtime.report.memory import memory_in_use
 from runtime.step import Arrays, PureModel, State, augmentation, evaluation_step, train_step
 from runtime.tasks.task import Task
 
@@ -80,7 +81,7 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
 
     parameters = sum(array.size for array in params.values())
     beginning = Beginning(job.name, parameters, {name: data.size for name, data in seen.items()},
-                          epochs, steps, per_epoch, _device())
+                          epochs, steps, per_epoch, device())
     for listener in listeners:
         listener.begin(beginning)
 
@@ -88,17 +89,25 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
     kept: tuple[int, float, Arrays, Arrays] | None = None
     for epoch in range(1, epochs + 1):
         meter = Meter()
+        started, before = time.monotonic(), done
         order = epoch_order(dataset.train.size, recipe.seed, epoch)
         for batch in seen["train"].batches(order, recipe.batch_size, drop_last=drop_last):
             if done == steps:
                 break
-            state, measured = step(state, batch, key)
+            if done:
+                state, measured = step(state, batch, key)
+            else:
+                with stage("compile", listeners):
+                    state, measured = step(state, batch, key)
+                started, before = time.monotonic(), 1
             meter.add(measured)
             done += 1
             so_far = partial(_so_far, meter, task, dataset)
             for listener in listeners:
                 listener.step(done, so_far)
         figures = task.finish(meter.means(), dataset)
+        elapsed = time.monotonic() - started
+        speed = (done - before) * recipe.batch_size / elapsed if done > before else None
         check_finite(figures, epoch)
 
         validation: dict[str, float] = {}
@@ -109,12 +118,13 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
                 # The next step consumes the state: keep copies.
                 kept = (epoch, score, *jax.tree.map(jnp.copy, (state.params, state.rest)))
         told = Epoch(epoch, done, time.monotonic() - begun, rate(done - 1) if rate else None,
-                     figures, validation)
+                     figures, validation, speed, memory_in_use())
         for listener in listeners:
             listener.epoch(told)
 
     best_epoch, _, params, rest = kept or (epochs, 0.0, state.params, state.rest)
-    test = evaluate("test", params, rest)
+    with stage("test", listeners):
+        test = evaluate("test", params, rest)
     model.put(job.model, params, rest)
     result = Result(test, epochs, done, best_epoch, time.monotonic() - begun, parameters,
                     recipe.seed, task.baselines(dataset) if test else {})
@@ -162,7 +172,7 @@ def _so_far(meter: Meter, task: Task, dataset: Dataset) -> dict[str, float]:
     return task.finish(means, dataset) if means else {}
 
 
-def _device() -> str:
+def device() -> str:
     """"2 × cpu", "NVIDIA H100": what JAX runs on."""
     devices = jax.devices()
     count = f"{len(devices)} × " if len(devices) > 1 else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
+from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.resolve import Program
 from compiler.source import Source
 from compiler.tree import plain
@@ -19,6 +20,9 @@ from runtime.recipe import Recipe, Training, check_training, read_training
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset
     from runtime.report.listener import Listener, Result
+
+# Steps to plan for where neither the spec nor the data says how long a sequence is.
+ASSUMED_LENGTH = 128
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ def check_loaded(prepared: Prepared, dataset: Dataset) -> None:
         report.check()
 
 
+def plan_of(prepared: Prepared) -> Plan:
+    """What training a prepared recipe costs, for one batch.
+
+    Lengths that the spec leaves open are those of the data, or `ASSUMED_LENGTH`.
+    """
+    graph = prepared.graph
+    if unknown := unknown_inputs(graph):
+        fields = prepared.training.data.fields()
+        sizes = [fields[prepared.inputs[name]].size("time") for name in unknown]
+        known = [size for size in sizes if isinstance(size, int)]
+        graph = graph_of(prepared.program, Report(), length=max(known, default=ASSUMED_LENGTH))
+    return make_plan(graph, training=True, batch=prepared.training.train.batch_size)
+
+
 def execute(
     prepared: Prepared, folder: Path, command: str, listeners: Sequence[Listener] = (),
 ) -> Result:
@@ -95,26 +113,36 @@ def execute(
     Raises:
         SpecError: the run came to nothing; the folder has what happened until then.
     """
-    import jax
-
-    from compiler.lower.build import build_model, load_named_weights
-    from compiler.lower.weights import save_weights
     from runtime import folder as files
-    from runtime.loop import Job, train
     from runtime.report.jsonl import JsonLines
+    from runtime.report.listener import stage
 
     program, training = prepared.program, prepared.training
     section = anchored(program.tree["data"], program.directory)
     files.write_spec(folder, plain(program.tree) | {"data": plain(section)}, command)
-    dataset = training.data.load()
-    check_loaded(prepared, dataset)
-    if dataset.fitted:
-        files.write_preprocessing(folder, dataset.fitted)
-    model = build_model(prepared.graph, seed=training.train.seed)
-    load_named_weights(model, prepared.graph, program.weights_file)
+    listeners = (JsonLines(folder / files.METRICS), *listeners)
+    with stage("start", listeners) as note:
+        import jax
+
+        from compiler.lower.build import build_model, load_named_weights
+        from compiler.lower.weights import save_weights
+        from runtime.loop import Job, device, train
+
+        note.text = device()
+    with stage("data", listeners) as note:
+        dataset = training.data.load()
+        check_loaded(prepared, dataset)
+        if dataset.fitted:
+            files.write_preprocessing(folder, dataset.fitted)
+        note.text = ", ".join(f"{part.size:,} {name}" for name, part in (
+            ("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
+            if part.size)
+    with stage("build", listeners):
+        model = build_model(prepared.graph, seed=training.train.seed)
+        load_named_weights(model, prepared.graph, program.weights_file)
     job = Job(program.name, training, model, prepared.inputs)
     try:
-        result = train(job, dataset, (JsonLines(folder / files.METRICS), *listeners))
+        result = train(job, dataset, listeners)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise

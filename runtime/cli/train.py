@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from compiler.diagnostics import Report
-from runtime.cli.terminal import show
+from compiler.plan import Plan
+from runtime.cli.terminal import short, show, size_of
 from runtime.folder import make_folder
-from runtime.run import execute, prepare
+from runtime.report.listener import stage
+from runtime.run import execute, plan_of, prepare
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -27,37 +29,62 @@ Variant = Annotated[str, typer.Option(help="One of the spec's variants.", metava
 Out = Annotated[Path | None, typer.Option(
     help="The run's folder; the next free runs/NAME-NUMBER where not given.", metavar="DIR")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+FORMS = ("auto", "live", "plain", "json")
+
+
+def _form(value: str) -> str:
+    if value not in FORMS:
+        raise typer.BadParameter(f"'{value}' is not a form; there are {', '.join(FORMS)}.")
+    return value
+
+
+Log = Annotated[str, typer.Option(
+    "--log", metavar="FORM", callback=_form,
+    help=f"How to tell what happens: {', '.join(FORMS)}. `auto` is `live` on a terminal, "
+         "`plain` elsewhere.")]
 
 
 @app.command()
 def compile_and_train(
     spec: Spec, set_: Set = [], variant: Variant = "", out: Out = None,  # noqa: B006
-    quiet: Quiet = False,
+    quiet: Quiet = False, log: Log = "auto",
 ) -> None:
     """Compile a recipe's model and train it.
 
     The run's folder holds the spec as it was run, its history, the weights and a summary.
     """
+    from runtime.report.console import Form, console
+
+    terminal = console("quiet" if quiet else cast(Form, log))
     report = Report()
-    prepared = prepare(spec, report, variant=variant, assignments=set_)
-    if not quiet:
-        show(report.diagnostics)
-    folder = make_folder(out, prepared.program.name)
-
-    from runtime.report.console import console
-
-    terminal = console(quiet)
-    command = shlex.join(["compile-and-train", *sys.argv[1:]])
+    folder = None
     try:
+        with stage("check", [terminal]) as note:
+            prepared = prepare(spec, report, variant=variant, assignments=set_)
+            note.text = prepared.program.name
+        if not quiet:
+            show(report.diagnostics)
+        with stage("plan", [terminal]) as note:
+            note.text = _in_short(plan_of(prepared))
+        folder = make_folder(out, prepared.program.name)
+        command = shlex.join(["compile-and-train", *sys.argv[1:]])
         execute(prepared, folder, command, [terminal])
     except KeyboardInterrupt:
         terminal.close()
-        print(f"interrupted; {folder} has what happened until then", file=sys.stderr)
+        kept = f"; {folder} has what happened until then" if folder else ""
+        print(f"interrupted{kept}", file=sys.stderr)
         raise typer.Exit(130) from None
-    finally:
+    except BaseException:
         terminal.close()
-    if not quiet:
-        print(folder)
+        raise
+    terminal.close(str(folder))
+
+
+def _in_short(plan: Plan) -> str:
+    """What a model costs, in half a line."""
+    totals = plan.totals
+    return (f"{short(totals.params)} parameters, {short(totals.macs)} MACs an example, "
+            f"{size_of(totals.activation_bytes['training'])} kept for a batch of {plan.batch}")
 
 
 def main() -> None:

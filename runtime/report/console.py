@@ -1,142 +1,158 @@
-"""What a person at the terminal sees of a run."""
+"""What a run tells on standard output: live, as plain lines, as JSON, or nothing."""
 
 from __future__ import annotations
 
+import os
 import sys
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable
+from typing import Literal, TextIO
 
-from runtime.report.listener import Beginning, Epoch, Figures, Result
+from runtime.report.listener import Beginning, Epoch, Figures, Listener, Result, Stage
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+Form = Literal["auto", "live", "plain", "json", "quiet"]
 
-# How often the bar is brought up to date, in seconds.
-REFRESH = 0.2
+# Figures that are fractions, told in per cent.
+PERCENT = ("accuracy", "precision", "recall", "f1", "iou")
 
 
-def console(quiet: bool = False, stream: TextIO | None = None) -> Silent | Plain:
-    """The listener for a terminal, for a file or pipe, or for nobody.
+def console(form: Form = "auto", stream: TextIO | None = None) -> Console:
+    """The listener that writes to a terminal, a file, a pipe, or to nobody.
 
     Args:
-        quiet: tell nothing.
+        form: "auto" is "live" on a terminal that can move its cursor, else "plain".
         stream: where to; standard output where not given.
     """
-    if quiet:
-        return Silent()
     target: TextIO = stream or sys.stdout
-    return Live(target) if target.isatty() else Plain(target)
+    if form == "auto":
+        moves = target.isatty() and os.environ.get("TERM") != "dumb"
+        form = "live" if moves else "plain"
+    match form:
+        case "quiet":
+            return Console()
+        case "json":
+            return Json(target)
+        case "plain":
+            return Plain(target)
+        case "live":
+            from runtime.report.live import Live
+
+            return Live(target)
 
 
-class Silent:
+class Console(Listener):
     """Tells nothing."""
 
-    def begin(self, beginning: Beginning) -> None: ...
-
-    def step(self, step: int, so_far: Callable[[], Figures]) -> None: ...
-
-    def epoch(self, epoch: Epoch) -> None: ...
-
-    def end(self, result: Result) -> None: ...
-
-    def close(self) -> None:
-        """The run broke off."""
+    def close(self, note: str = "") -> None:
+        """The run is over, or broke off: leave the terminal in order; `note` is the last word."""
 
 
-class Plain:
-    """A line for each epoch."""
+class Plain(Console):
+    """A line for each stage and epoch, for files, pipes and simple terminals."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
         self._epochs = 0
 
+    def stage(self, stage: Stage) -> None:
+        if stage.seconds is not None and (text := stage_line(stage)):
+            self.line(text)
+
     def begin(self, beginning: Beginning) -> None:
         self._epochs = beginning.epochs
-        parts = ", ".join(f"{n:,} {part}" for part, n in beginning.examples.items() if n)
-        self.line(f"{beginning.name}: {beginning.parameters:,} parameters; {parts}; "
-                  f"{beginning.steps:,} steps on {beginning.device}")
-
-    def step(self, step: int, so_far: Callable[[], Figures]) -> None: ...
+        self.line(headline(beginning))
 
     def epoch(self, epoch: Epoch) -> None:
         width = len(str(self._epochs))
-        seen = f"  |  validation {shown(epoch.validation)}" if epoch.validation else ""
-        self.line(f"epoch {epoch.epoch:{width}}/{self._epochs}  {shown(epoch.train)}{seen}"
-                  f"  |  {epoch.seconds:.1f} s")
+        parts = [f"epoch {epoch.epoch:{width}}/{self._epochs}  {shown(epoch.train)}"]
+        if epoch.validation:
+            parts.append(f"validation {shown(epoch.validation)}")
+        if epoch.rate is not None:
+            parts.append(f"{speed(epoch.rate)} examples/s")
+        self.line("  |  ".join([*parts, span(epoch.seconds)]))
 
     def end(self, result: Result) -> None:
-        kept = result.best_epoch
-        note = "" if kept == result.epochs else f" (weights of epoch {kept})"
-        self.line(f"test  {shown(result.test)}{note}  |  {result.seconds:.1f} s")
-        for name, figures in result.baselines.items():
-            self.line(f"      {shown(figures)}  with {name.replace('_', ' ')}, for comparison")
+        for text in last_lines(result):
+            self.line(text)
 
-    def close(self) -> None:
-        """The run broke off: leave the terminal in order."""
+    def close(self, note: str = "") -> None:
+        if note:
+            self.line(note)
 
     def line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
 
-class Live(Plain):
-    """The same lines, and below them a bar that moves with the steps."""
+class Json(Console):
+    """A JSON object a line for each stage, epoch and end, for programs that watch a run."""
 
     def __init__(self, stream: TextIO):
-        super().__init__(stream)
-        self._bar: Progress | None = None
-        self._told = 0.0
+        from runtime.report.jsonl import JsonLines
 
-    def begin(self, beginning: Beginning) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        self._stream = stream
+        self._lines = JsonLines(stream)
+        self.begin, self.epoch, self.end = self._lines.begin, self._lines.epoch, self._lines.end
 
-        super().begin(beginning)
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), console=Console(file=self._stream, highlight=False),
-            transient=True, auto_refresh=False)
-        self._bar.start()
-        self._task = self._bar.add_task("compiling", total=beginning.steps)
-        self._bar.refresh()
+    def stage(self, stage: Stage) -> None:
+        if stage.seconds is not None:
+            self._lines.write({"event": "stage", "name": stage.name,
+                               "seconds": round(stage.seconds, 3), "note": stage.note})
 
-    def step(self, step: int, so_far: Callable[[], Figures]) -> None:
-        now = time.monotonic()
-        if self._bar is None or now - self._told < REFRESH:
-            return
-        self._told = now
-        self._bar.update(self._task, completed=step, description=shown(so_far()) or "compiling",
-                         refresh=True)
+    def close(self, note: str = "") -> None:
+        if note:
+            self._lines.write({"event": "folder", "path": note})
 
-    def epoch(self, epoch: Epoch) -> None:
-        super().epoch(epoch)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=epoch.step, description=shown(epoch.train),
-                             refresh=True)
 
-    def end(self, result: Result) -> None:
-        self.close()
-        super().end(result)
+# ------------------------------------------------------------------------------- words
 
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
-    def line(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            super().line(text)
+def stage_line(stage: Stage) -> str:
+    """"compile   6.2 s", or "" for a stage whose results are told anyway."""
+    if stage.name == "test":
+        return ""
+    return f"{stage.name:8}{span(stage.seconds or 0):>8}  {stage.note}".rstrip()
+
+
+def headline(beginning: Beginning) -> str:
+    """What is about to happen, in a line."""
+    again = f"from step {beginning.done:,} on, " if beginning.done else ""
+    return (f"{beginning.name}: {again}{beginning.steps:,} steps in {beginning.epochs:,} epochs, "
+            f"{beginning.parameters:,} parameters")
+
+
+def last_lines(result: Result) -> Iterable[str]:
+    """The test figures, and those to compare them with."""
+    kept = result.best_epoch
+    note = "" if kept == result.epochs else f" (weights of epoch {kept})"
+    yield f"test  {shown(result.test) or 'no test part'}{note}  |  {span(result.seconds)}"
+    for name, figures in result.baselines.items():
+        yield f"      {shown(figures)}  with {name.replace('_', ' ')}, for comparison"
 
 
 def shown(figures: Figures) -> str:
     """"loss 0.0412  accuracy 98.89 %"."""
-    return "  ".join(f"{name} {value:.2%}".replace("%", " %") if name == "accuracy"
-                     else f"{name} {value:.4g}" for name, value in figures.items())
+    return "  ".join(f"{name} {figure(name, value)}" for name, value in figures.items())
+
+
+def figure(name: str, value: float) -> str:
+    """A figure as a person reads it: "98.89 %", "0.0412"."""
+    if name.rpartition("/")[2].removeprefix("macro_").removeprefix("mean_") in PERCENT:
+        return f"{100 * value:.2f} %"
+    return f"{value:.4g}"
+
+
+def span(seconds: float) -> str:
+    """"0.42 s", "12.3 s", "3:05", "1:03:05"."""
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def speed(rate: float) -> str:
+    """"1,240", "12.3": examples per second."""
+    return f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.3g}"
+
+

@@ -1,47 +1,54 @@
-"""metrics.jsonl: a line of JSON for each epoch."""
+"""metrics.jsonl: a line of JSON for each epoch; the same on standard output for `--log json`."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from runtime.report.listener import Beginning, Epoch, Figures, Result
+from runtime.report.listener import Beginning, Epoch, Listener, Result
 
 
-class JsonLines:
+class JsonLines(Listener):
     """Writes a line as each epoch ends, so that a run cut off has its history."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, target: Path | TextIO):
+        """Write to a file, opened anew for each line, or to a stream."""
+        self._target = target
 
     def begin(self, beginning: Beginning) -> None:
-        self._write({"event": "begin", "name": beginning.name, "params": beginning.parameters,
-                     "examples": dict(beginning.examples), "epochs": beginning.epochs,
-                     "steps": beginning.steps, "device": beginning.device})
-
-    def step(self, step: int, so_far: Callable[[], Figures]) -> None:
-        """Steps leave no line."""
+        self.write({"event": "begin", "name": beginning.name, "params": beginning.parameters,
+                    "examples": dict(beginning.examples), "epochs": beginning.epochs,
+                    "steps": beginning.steps, "device": beginning.device})
 
     def epoch(self, epoch: Epoch) -> None:
-        self._write({"event": "epoch", "epoch": epoch.epoch, "step": epoch.step,
-                     "seconds": round(epoch.seconds, 3), "learning_rate": epoch.learning_rate,
-                     "train": dict(epoch.train), "validation": dict(epoch.validation)})
+        self.write({"event": "epoch", "epoch": epoch.epoch, "step": epoch.step,
+                    "seconds": round(epoch.seconds, 3), "learning_rate": epoch.learning_rate,
+                    "examples_per_second": None if epoch.rate is None else round(epoch.rate, 1),
+                    "memory": epoch.memory,
+                    "train": dict(epoch.train), "validation": dict(epoch.validation)})
 
     def end(self, result: Result) -> None:
-        self._write({"event": "end", **result.as_json()})
+        self.write({"event": "end", **result.as_json()})
 
-    def _write(self, record: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(record)) + "\n")
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one record as a line."""
+        line = json.dumps(finite(record)) + "\n"
+        if isinstance(self._target, Path):
+            with self._target.open("a", encoding="utf-8") as file:
+                file.write(line)
+        else:
+            self._target.write(line)
+            self._target.flush()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The value with null for what JSON has no number for."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return value

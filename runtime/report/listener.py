@@ -1,12 +1,38 @@
-"""What the loop tells of, and who may listen."""
+"""What a run tells of, and who may listen.
+
+A new way to report is a subclass of `Listener` with the methods that it needs:
+
+    class Loud(Listener):
+        def epoch(self, epoch: Epoch) -> None:
+            print(epoch.epoch, epoch.validation)
+
+    flaxspec.train("recipe.yaml", listeners=[Loud()])
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A piece of work before the first step, or after the last.
+
+    Attributes:
+        name: "check", "plan", "start", "data", "build", "compile", "test", "report".
+        seconds: how long it took; None where it only begins.
+        note: what came of it.
+    """
+
+    name: str
+    seconds: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,6 +47,7 @@ class Beginning:
         steps: how many steps are planned in all.
         steps_per_epoch: how many steps see every example once.
         device: what it runs on.
+        done: how many steps were made before, where a run is taken up again.
     """
 
     name: str
@@ -30,6 +57,7 @@ class Beginning:
     steps: int
     steps_per_epoch: int
     device: str
+    done: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,9 @@ class Epoch:
         learning_rate: after its last step; None where the optimiser has none.
         train: means over its batches, while the weights were changing.
         validation: figures of the validation part after it; {} where it was not looked at.
+        rate: examples per second while training, without compiling and evaluating; None where
+            there was too little to tell.
+        memory: bytes in use after it; None where the system does not say.
     """
 
     epoch: int
@@ -51,6 +82,8 @@ class Epoch:
     learning_rate: float | None
     train: Figures
     validation: Figures
+    rate: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,11 +120,13 @@ class Result:
 
 
 class Listener(Protocol):
-    """Hears of a run; a new way to report is a class with these methods."""
+    """Hears of a run; every method may be left out."""
+
+    def stage(self, stage: Stage) -> None:
+        """A stage begins (`seconds` is None), or is done."""
 
     def begin(self, beginning: Beginning) -> None:
         """The first step is about to be compiled."""
-        ...
 
     def step(self, step: int, so_far: Callable[[], Figures]) -> None:
         """A step was handed to the device.
@@ -100,12 +135,32 @@ class Listener(Protocol):
             step: its number, from 1.
             so_far: gives the epoch's means over the steps that are done; {} before the first.
         """
-        ...
 
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is done."""
-        ...
 
     def end(self, result: Result) -> None:
         """The run is done."""
-        ...
+
+
+class Note:
+    """What came of a stage, filled in while it runs."""
+
+    text = ""
+
+
+@contextmanager
+def stage(name: str, listeners: Sequence[Listener]) -> Iterator[Note]:
+    """Tell of the beginning and the end of a stage; one that fails does not end.
+
+    Example:
+        >>> with stage("data", listeners) as note:
+        ...     note.text = "1,257 train"
+    """
+    for listener in listeners:
+        listener.stage(Stage(name))
+    begun, note = time.monotonic(), Note()
+    yield note
+    done = Stage(name, time.monotonic() - begun, note.text)
+    for listener in listeners:
+        listener.stage(done)

@@ -1,6 +1,5 @@
 """Training from a spec to a run folder."""
 
-import io
 import json
 
 import jax
@@ -18,8 +17,7 @@ from compiler.source import Source
 from runtime.batch import Batch
 from runtime.data.dataset import Part
 from runtime.loop import Job, train
-from runtime.report.console import console
-from runtime.report.listener import Beginning, Epoch, Result
+from runtime.report.listener import Beginning, Epoch, Listener, Result
 from runtime.run import prepare
 from runtime.step import PureModel, State, evaluation_step, train_step
 
@@ -82,7 +80,7 @@ def same(one, other):
         np.array_equal(one[name], other[name]) for name in one)
 
 
-class History:
+class History(Listener):
     """Keeps what a run tells."""
 
     def __init__(self):
@@ -377,30 +375,6 @@ def test_an_interrupted_run_leaves_its_history_and_status_130(command, tmp_path,
     assert status == 130 and "interrupted" in err
     assert (tmp_path / "runs/small-1/metrics.jsonl").exists()
     assert not (tmp_path / "runs/small-1/summary.json").exists()
-
-
-# ----------------------------------------------------------------------------- the console
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["file", "terminal"])
-def test_the_console_shows_each_epoch_and_the_test(stream):
-    listener = console(stream=stream)
-    run(listeners=[listener])
-    text = stream.getvalue()
-    assert "small: 1,858 parameters; 1,257 train, 180 validation, 360 test" in text
-    assert "epoch 1/2  loss" in text and "epoch 2/2  loss" in text
-    assert "test  loss" in text and "accuracy" in text
-
-
-def test_a_file_gets_no_control_characters():
-    stream = io.StringIO()
-    run("train.epochs=1", listeners=[console(stream=stream)])
-    assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
 
 
 def test_the_written_spec_means_the_same_to_old_and_new_yaml_readers(tmp_path):
