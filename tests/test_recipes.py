@@ -1,0 +1,104 @@
+"""Every recipe on the data that comes with the package reaches a score.
+
+`make test` trains each for a few seconds, `make test-scores` in full against what it claims.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compiler.diagnostics import Report
+from runtime.folder import SUMMARY
+from runtime.run import execute, prepare
+
+RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
+
+EMBEDDED = {"digits", "help_texts", "seattle_weather", "sunspots"}
+SMALLER_IS_BETTER = ("perplexity", "mae")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a recipe has to reach on its test part.
+
+    Attributes:
+        metric: the figure.
+        full: the worst value in order after the whole recipe: a little below what its opening
+            says, since processors round differently.
+        small: the worst value in order with `settings`.
+        settings: `--set` values that make a run of a few seconds.
+    """
+
+    metric: str
+    full: float
+    small: float
+    settings: tuple[str, ...]
+
+    def holds(self, score: float, bound: float) -> bool:
+        return score <= bound if self.metric in SMALLER_IS_BETTER else score >= bound
+
+
+CLAIMS = {
+    "digits-resnet": Claim("accuracy", 0.975, 0.90, ("train.epochs=5", "train.batch_size=64")),
+    "digits-vgg": Claim("accuracy", 0.975, 0.90, ("train.epochs=6", "train.batch_size=64")),
+    "digits-googlenet": Claim("accuracy", 0.975, 0.65, ("train.epochs=3", "train.batch_size=16")),
+    "digits-rnn": Claim("accuracy", 0.96, 0.92, ("train.epochs=20",)),
+    "digits-lstm": Claim("accuracy", 0.965, 0.90, ("train.epochs=20",)),
+    "digits-gru": Claim("accuracy", 0.975, 0.95, ("train.epochs=20",)),
+    "help-lstm": Claim("perplexity", 4.2, 11.0, (
+        "train={steps: 150, batch_size: 16, optimizer: {adam: 0.004}, clip: {norm: 1.0}}",
+        "model.with.units=96", "data.window=64")),
+    "weather-gru": Claim("mae", 3.0, 3.1, ("train.epochs=8",)),
+}
+
+
+def has_embedded_data(path: Path) -> bool:
+    """Whether what a recipe trains on comes with the package."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["data"].get("dataset") in EMBEDDED
+
+
+def trained(name: str, settings: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """The summary of a run."""
+    execute(prepare(RECIPES / f"{name}.yaml", Report(), assignments=settings), folder, "test")
+    return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+
+
+def test_every_recipe_with_embedded_data_has_a_claim() -> None:
+    assert {p.stem for p in RECIPES.glob("*.yaml") if has_embedded_data(p)} == set(CLAIMS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_recipe_learns_in_a_few_seconds(name: str, tmp_path: Path) -> None:
+    claim = CLAIMS[name]
+    score = trained(name, claim.settings, tmp_path)["test"][claim.metric]
+    assert claim.holds(score, claim.small), f"{claim.metric} {score}, not {claim.small}"
+
+
+@pytest.mark.scores
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_recipe_reaches_its_score(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    claim = CLAIMS[name]
+    summary = trained(name, (), tmp_path)
+    score = summary["test"][claim.metric]
+    with capsys.disabled():
+        print(f"\n{name:18} {claim.metric:10} {score:8.4f}  {summary['seconds']:6.1f} s", end="  ")
+    assert claim.holds(score, claim.full)
+    if name == "weather-gru":
+        naive = summary["baselines"]["seasonal_naive"]["mae"]
+        assert score < 0.9 * naive, "a forecast has to beat the value of a year before"
+
+
+@pytest.mark.scores
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_other_seeds_reach_the_digits_score_too(seed: int, tmp_path: Path) -> None:
+    summary = trained("digits-resnet", (f"train.seed={seed}",), tmp_path)
+    assert summary["test"]["accuracy"] >= 0.975
