@@ -42,13 +42,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Diagnostic", "Init", "Operator", "Parameter", "ShapeError", "SpecError", "TensorType",
-           "build"]
+           "build", "for_inference"]
 
 
 def build(
     spec: str | Path, *, variant: str = "", params: Mapping[str, Any] | None = None,
     operators: Sequence[type[Operator]] = (), seed: int = 0, dtype: Any = None,
     param_dtype: Any = None, abstract: bool = False, kernels: str = "auto",
+    weights: str | Path | None = None, inference: bool = False,
 ) -> Model:
     """Compile a spec into an `nnx.Module`.
 
@@ -69,13 +70,32 @@ def build(
         param_dtype: what parameters are kept in; float32 where not given.
         abstract: describe the arrays instead of drawing them, as `nnx.eval_shape` does.
         kernels: "auto", or "reference" for XLA's plain operations.
+        weights: a safetensors file with every array of the model, such as the
+            `weights.safetensors` of a run, in place of those that the spec itself names.
+        inference: give the model that `for_inference` makes.
 
     Raises:
-        SpecError: with every error of the spec.
+        SpecError: with every error of the spec, or of a file of weights.
     """
     from compiler.lower.build import build_spec
     from runtime.recipe import Recipe
 
     return build_spec(spec, variant=variant, params=params, operators=tuple(operators), seed=seed,
                       dtype=dtype, param_dtype=param_dtype, abstract=abstract, kernels=kernels,
-                      document=Recipe)
+                      weights=weights, inference=inference, document=Recipe)
+
+
+def for_inference(model: Model) -> Model:
+    """A model for evaluation only: it computes what `model.eval()` does, with less work.
+
+    Batch norms are folded into the layers before them, and what only training needs is gone.
+    Its arrays are made of those that `model` has now; the paths of folded layers are gone. Of
+    a spec whose heads exist in training only it gives the one output that is left, not a dict.
+    Do not train it.
+
+    Args:
+        model: a model that `build` made.
+    """
+    from compiler.lower.fold import inference_model
+
+    return inference_model(model)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import BaseModel
 
-from compiler.graph import Call, Each, Graph, Node, subgraph
+from compiler.graph import Call, Each, FoldedNorm, Graph, Node, WeightTransform, subgraph
 from compiler.ops.base import Init, Operator, Parameter
 from compiler.params import LayersValue
 from compiler.tree import Mapping as MapNode
@@ -130,9 +130,21 @@ def _line(node: Node, names: Mapping[int, tuple[Graph, str, Mapping[str, Any]]])
         "freeze": node.freeze, "remat": node.remat, "was": node.was,
         "init": {role: init_text(init) for role, init in node.init.items()},
         "ties": {field: f"{path}.{name}" for field, (path, name) in node.ties.items()},
+        "made of": _sources(node.transform),
     }
     told = pairs({key: value for key, value in marks.items() if value})
     return f"{line}  | {told}" if told else line
+
+
+def _sources(transform: WeightTransform | None) -> str:
+    """"layer and norm": the layers of which a pass made this one's arrays."""
+    match transform:
+        case None:
+            return ""
+        case FoldedNorm(layer=layer, norm=norm):
+            return f"{layer} and {norm}"
+        case _:
+            assert_never(transform)
 
 
 def _kind(tensor: TensorType) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from compiler.diagnostics import SpecError, diagnostic
-from compiler.scalars import resolve
+from compiler.resolve import Program
+from compiler.targets.canonical import write_canonical
 
 SPEC, METRICS = "spec.yaml", "metrics.jsonl"
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
@@ -47,17 +46,17 @@ def make_folder(out: Path | None, name: str) -> Path:
             help="choose a folder you may write to with `--out`")]) from None
 
 
-def write_spec(folder: Path, tree: Any, command: str) -> None:
-    """Write the spec as it was run, every `--set` in it.
+def write_spec(folder: Path, program: Program, command: str) -> None:
+    """Write the spec as it was run: its values in place, with the files that it uses.
 
     Args:
         folder: the run's folder.
-        tree: the spec as plain data.
+        program: the resolved spec.
         command: what was asked for, as a comment above it.
     """
-    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100,
-                     default_flow_style=None)
-    (folder / SPEC).write_text(f"# Made by: {command}\n{text}", encoding="utf-8")
+    path = write_canonical(program, folder, SPEC)
+    comment = "".join(c if c.isprintable() else "?" for c in command)  # it must stay one line
+    path.write_text(f"# Made by: {comment}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
 def write_preprocessing(folder: Path, fitted: Mapping[str, Any]) -> None:
@@ -71,18 +70,3 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     partial = folder / f"{SUMMARY}.partial"
     partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / SUMMARY)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what YAML 1.1 and 1.2 read alike."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    try:
-        is_text = isinstance(resolve(text), str)
-    except ValueError:
-        is_text = False
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if is_text else '"')
-
-
-_Dumper.add_representer(str, _text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.resolve import Program
 from compiler.source import Source
-from compiler.tree import plain
+from compiler.tree import Mapping
 from runtime.data import anchored
 from runtime.recipe import Recipe, Training, check_training, read_training
 
@@ -118,14 +118,16 @@ def execute(
     from runtime.report.listener import stage
 
     program, training = prepared.program, prepared.training
-    section = anchored(program.tree["data"], program.directory)
-    files.write_spec(folder, plain(program.tree) | {"data": plain(section)}, command)
+    data = anchored(program.tree["data"], program.directory)
+    tree = Mapping(program.tree | {"data": data}, program.tree.span, program.tree.key_spans)
+    files.write_spec(folder, replace(program, tree=tree), command)
     listeners = (JsonLines(folder / files.METRICS), *listeners)
     with stage("start", listeners) as note:
         import jax
 
         from compiler.lower.build import build_model, load_named_weights
         from compiler.lower.weights import save_weights
+        from compiler.passes import optimise
         from runtime.loop import Job, device, train
 
         note.text = device()
@@ -138,8 +140,9 @@ def execute(
             ("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
             if part.size)
     with stage("build", listeners):
-        model = build_model(prepared.graph, seed=training.train.seed)
-        load_named_weights(model, prepared.graph, program.weights_file)
+        graph = optimise(prepared.graph)
+        model = build_model(graph, seed=training.train.seed)
+        load_named_weights(model, graph, program.weights_file)
     job = Job(program.name, training, model, prepared.inputs)
     try:
         result = train(job, dataset, listeners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from compiler.diagnostics import Report
-from compiler.graph import Call, Graph, walk
+from compiler.graph import Call, Graph
+from compiler.lower.fold import inference_model
 from compiler.lower.initialise import initial
 from compiler.lower.module import Model
 from compiler.lower.weights import load_weights
 from compiler.ops.base import Init, Operator, Parameter
+from compiler.passes import INFERENCE, PIPELINE, optimise
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.spec import Document
 
@@ -24,6 +27,7 @@ def build_spec(
     spec: str | Path, *, variant: str = "", params: Mapping[str, Any] | None = None,
     operators: tuple[type[Operator], ...] = (), seed: int = 0, dtype: Any = None,
     param_dtype: Any = None, abstract: bool = False, kernels: str = "auto",
+    weights: str | Path | None = None, inference: bool = False,
     document: type[Document] = Document,
 ) -> Model:
     """The module of a spec; `flaxspec.build` documents the arguments.
@@ -34,12 +38,19 @@ def build_spec(
     report = Report()
     program = make_program(Request(str(spec), variant, values=params, operators=operators,
                                    document=document), report)
+    options: dict[str, Any] = {"seed": seed, "dtype": dtype or jnp.float32,
+                               "param_dtype": param_dtype or jnp.float32, "kernels": kernels}
     graph = graph_of(program, report)
-    model = build_model(graph, seed=seed, dtype=dtype or jnp.float32,
-                        param_dtype=param_dtype or jnp.float32, abstract=abstract, kernels=kernels)
-    if not abstract:
+    if abstract:
+        return build_model(optimise(graph, INFERENCE if inference else PIPELINE), abstract=True,
+                           **options)
+    graph = optimise(graph)
+    model = build_model(graph, **options)
+    if weights is not None:
+        load_weights(model, Path(weights), graph)
+    else:
         load_named_weights(model, graph, program.weights_file)
-    return model
+    return inference_model(model) if inference else model
 
 
 def load_named_weights(model: Model, graph: Graph, whole: Path | None) -> None:
@@ -50,19 +61,25 @@ def load_named_weights(model: Model, graph: Graph, whole: Path | None) -> None:
     """
     if whole is not None:
         load_weights(model, whole, graph)
-    for path, node in walk(graph):
+    _load_used(model, graph)
+
+
+def _load_used(module: Any, graph: Graph) -> None:
+    """Load the weights of the models that a graph uses, outer ones first."""
+    for node in graph.nodes:
+        if isinstance(node.operation, Operator):
+            continue
+        inner = reduce(getattr, node.weights.split("."), module)
         if isinstance(node.operation, Call) and node.operation.weights_file is not None:
-            inner: Any = model
-            for step in path.split("."):
-                inner = getattr(inner, step)
             load_weights(inner, node.operation.weights_file, node.operation.graph)
+        _load_used(inner, node.operation.graph)
 
 
 def build_model(
     graph: Graph, *, seed: int = 0, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32,
     abstract: bool = False, kernels: str = "auto",
 ) -> Model:
-    """The module of a graph.
+    """The module of a graph, which is taken as it is: the caller runs the passes.
 
     Args:
         graph: a typed graph.

@@ -21,6 +21,13 @@ def inference_model(model: Model) -> Model:
 
     Its parameters are those of now: later changes of `model` do not reach it. It has other
     paths where layers were folded together, and is not to be trained.
+
+    Example:
+        >>> model = inference_model(model)
+        >>> model(images)
+
+    Args:
+        model: a trained model, with its arrays.
     """
     graph = optimise(model._graph, INFERENCE)
 

@@ -144,10 +144,6 @@ class Operator(BaseModel):
         """For each tied field that is set, the shape that the borrowed parameter must have."""
         return {}
 
-    def tied(self, *inputs: TensorType) -> dict[str, tuple[int, ...]]:
-        """The shape that each borrowed parameter must have, by field of `ties`."""
-        return {}
-
     def macs(self, *inputs: TensorType) -> int:
         """Multiply-accumulates of one example in convolutions and matrix products.
 

@@ -38,13 +38,16 @@ def _text(request: Request, stage: str, length: int | None, report: Report) -> s
         report.check()
         return canonical_text(program)
     graph = graph_of(program, report, length=length)
-    match stage:
-        case "graph":
-            return printer.graph_text(graph)
-        case "optimised":
-            from compiler.passes import optimise
+    if stage == "graph":
+        return printer.graph_text(graph)
 
+    from compiler.passes import INFERENCE, optimise
+
+    match stage:
+        case "optimised":
             return printer.graph_text(optimise(graph))
+        case "inference":
+            return printer.graph_text(optimise(graph, INFERENCE))
         case "module":
             return printer.module_text(graph)
         case _:
@@ -52,4 +55,4 @@ def _text(request: Request, stage: str, length: int | None, report: Report) -> s
                 graph = graph_of(program, report, length=DEFAULT_LENGTH)
             from compiler.lower.hlo import hlo_text
 
-            return hlo_text(graph)
+            return hlo_text(optimise(graph))

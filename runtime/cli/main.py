@@ -6,13 +6,12 @@ Exit status 0: all is well; 2: something is wrong, and a diagnostic says what.
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from runtime.cli import ending
 
 app = typer.Typer(
     help="Neural networks declared in YAML: check them, see what they cost, look inside.",
@@ -28,7 +27,7 @@ Set = Annotated[list[str], typer.Option(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Length = Annotated[int | None, typer.Option(
     min=1, help="Steps to assume for a length that the spec leaves open.", metavar="N")]
-STAGES = ("tree", "resolved", "graph", "optimised", "module", "hlo")
+STAGES = ("tree", "resolved", "graph", "optimised", "inference", "module", "hlo")
 
 
 def _stage(value: str) -> str:
@@ -123,49 +122,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error becomes a diagnostic on standard error."""
-    try:
-        app(prog_name="flaxspec")
-        status = 0
-    except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 2
-    except KeyboardInterrupt:
-        status = 130
-    except BrokenPipeError:
-        status = _nobody_reads()
-    except Exception as error:
-        status = _complain(error)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        status = _nobody_reads()
-    raise SystemExit(status)
-
-
-def _nobody_reads() -> int:
-    """`flaxspec plan … | head`: the reader is gone, and the rest of the output with it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def _complain(error: Exception) -> int:
-    """Say what stopped a verb; the exit status."""
-    from compiler.diagnostics import SpecError, diagnostic
-    from runtime.cli.terminal import show
-
-    if isinstance(error, SpecError):
-        show(error.diagnostics)
-        return 2
-    if os.environ.get("FLAXSPEC_TRACEBACK"):
-        traceback.print_exception(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    said = str(error).partition("\n")[0]
-    show([diagnostic(
-        "F0899", f"internal error: {type(error).__name__}{f': {said}' if said else ''}{place}",
-        notes=["this is a fault of flaxspec, not of your spec"],
-        help="please report it with the spec, the command and what it prints with "
-             "FLAXSPEC_TRACEBACK=1 set")])
-    return 2
+    ending.run(app, "flaxspec")
 
 
 if __name__ == "__main__":

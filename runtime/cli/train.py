@@ -11,6 +11,7 @@ import typer
 
 from compiler.diagnostics import Report
 from compiler.plan import Plan
+from runtime.cli import ending
 from runtime.cli.terminal import short, show, size_of
 from runtime.folder import make_folder
 from runtime.report.listener import stage
@@ -89,18 +90,7 @@ def _in_short(plan: Plan) -> str:
 
 def main() -> None:
     """Run the command line; every error becomes a diagnostic on standard error."""
-    from runtime.cli.main import _complain, _nobody_reads
-
-    try:
-        app(prog_name="compile-and-train")
-        status = 0
-    except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 2
-    except BrokenPipeError:
-        status = _nobody_reads()
-    except Exception as error:
-        status = _complain(error)
-    raise SystemExit(status)
+    ending.run(app, "compile-and-train")
 
 
 if __name__ == "__main__":

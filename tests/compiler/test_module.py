@@ -311,3 +311,64 @@ def test_a_user_brings_an_operator_from_python(build):
 def test_an_operator_that_nobody_brought_is_unknown(build):
     with pytest.raises(flaxspec.SpecError, match="`gate` is neither an operator nor a block"):
         build("inputs: {x: {shape: [4]}}\nmodel: [gate: {sharpness: 2.0}]\n")
+
+
+# ---------------------------------------------------------------------------- inference
+
+FOLDED = """
+inputs: {image: {shape: [6, 6, 3]}}
+model:
+  - {conv: {filters: 4, kernel: 3}, name: stem}
+  - batch_norm
+  - {dropout: 0.5}
+  - {output: {name: aux, layers: [flatten, dense: 2]}, during: training}
+  - flatten
+  - {dense: 5, name: classifier}
+"""
+
+
+def test_a_model_for_inference_gives_what_evaluation_gives_with_fewer_layers(build):
+    model = build(FOLDED, seed=3)
+    x = np.random.default_rng(0).standard_normal((4, 6, 6, 3)).astype(np.float32)
+    model(x)  # moves the statistics
+    model.eval()
+    light = flaxspec.for_inference(model)
+    np.testing.assert_allclose(light(x), model(x)["output"], rtol=1e-5, atol=1e-5)
+    assert set(variables(light)) == {"stem.kernel", "stem.bias", "classifier.kernel",
+                                     "classifier.bias"}
+
+
+def test_a_model_for_inference_can_be_built_of_a_file_of_weights(build, tmp_path):
+    model = build(FOLDED, seed=3)
+    model.eval()
+    save_weights(model, tmp_path / "w.safetensors")
+    light = build(FOLDED, weights=tmp_path / "w.safetensors", inference=True)
+    x = np.ones((1, 6, 6, 3), np.float32)
+    np.testing.assert_allclose(light(x), model(x)["output"], rtol=1e-5, atol=1e-5)
+    shapes = variables(build(FOLDED, inference=True, abstract=True))
+    assert {k: v.shape for k, v in shapes.items()} == {
+        k: v.shape for k, v in variables(light).items()}
+
+
+def test_a_model_to_train_keeps_every_path_of_the_spec(build):
+    """Passes change what runs, never what is trained and saved."""
+    model = build(FOLDED)
+    assert {"stem.kernel", "batch_norm_1.mean", "aux.dense_1.kernel"} <= set(variables(model))
+
+
+def test_weights_of_a_shared_block_are_loaded_once_under_its_key(tmp_path):
+    (tmp_path / "part.yaml").write_text(
+        "flaxspec: 1\nname: part\ninputs: {x: {shape: [3]}}\nmodel: [dense: 3]\n")
+    save_weights(flaxspec.build(tmp_path / "part.yaml", seed=9), tmp_path / "part.safetensors")
+    (tmp_path / "whole.yaml").write_text("""\
+flaxspec: 1
+name: whole
+inputs: {x: {shape: [3]}}
+use: {part: {spec: part.yaml, weights: part.safetensors}}
+model:
+  - {part.model: , weights: twins}
+  - {part.model: , weights: twins}
+""")
+    whole = variables(flaxspec.build(tmp_path / "whole.yaml"))
+    part = variables(flaxspec.build(tmp_path / "part.yaml", seed=9))
+    np.testing.assert_array_equal(whole["twins.dense_1.kernel"][...], part["dense_1.kernel"][...])

@@ -35,6 +35,7 @@ STAGES: dict[str, Callable[[], str]] = {
     "resolved": lambda: canonical_text(make_program(request(), Report())),
     "graph": lambda: printer.graph_text(graph()),
     "optimised": lambda: printer.graph_text(passes.optimise(graph())),
+    "inference": lambda: printer.graph_text(passes.optimise(graph(), passes.INFERENCE)),
     "module": lambda: printer.module_text(graph()),
 }
 
@@ -92,6 +93,20 @@ model:
     found = make_graph(Request(Source("t.yaml", text)), Report())
     assert "| ties: {tie: table.embedding}" in printer.graph_text(found)
     assert "input text: (time text) int below 9" in printer.graph_text(found)
+
+
+def test_a_folded_norm_is_told_by_the_layers_that_it_came_of() -> None:
+    found = spec("  - {conv: {filters: 4, kernel: 1}, name: stem}\n  - batch_norm\n")
+    text = printer.graph_text(passes.optimise(found, passes.INFERENCE))
+    assert "(4, 4, 4)  | made of: stem and batch_norm_1\n" in text
+
+
+def test_fields_stand_as_a_spec_writes_them() -> None:
+    text = printer.graph_text(spec("""\
+  - slice: {time: {step: 2}}
+  - lstm: {units: 3, return: last}
+""", shape="[8, 2]"))
+    assert "slice {time: {step: 2}}" in text and "lstm {units: 3, return: last}" in text
 
 
 def test_layers_for_every_step_are_a_graph_of_their_own() -> None:

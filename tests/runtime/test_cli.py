@@ -235,7 +235,7 @@ def test_training_counts_heads(run: Run) -> None:
 @pytest.mark.parametrize("stage, told", [
     ("tree", "flaxspec: int 1"), ("resolved", "params:\n  classes: 3\n  width: 8\n"),
     ("graph", "stem = call conv_bn#1 (image) -> (8, 8, 8)"), ("module", "stem.conv_1.kernel"),
-    ("optimised", "graph tiny_wide"),
+    ("optimised", "graph tiny_wide"), ("inference", "made of: conv_1 and batch_norm_1"),
 ])
 def test_each_stage_can_be_looked_at(run: Run, stage: str, told: str) -> None:
     status, out, err = run("explain", TINY, "--stage", stage, "--variant", "tiny_wide")
