@@ -366,10 +366,11 @@ model:
   - dense: 3
   - batch_norm
 """, """
-  conv_1 = conv {filters: 2, kernel: 3} (x) -> (5, 5, 2)
+  conv_1 = conv {filters: 2, kernel: 3} (x) -> (5, 5, 2)  | made of: conv_1 and batch_norm_1
   relu_1 = relu (conv_1) -> (5, 5, 2)
-  conv_transpose_1 = conv_transpose {filters: 2, kernel: 3} (relu_1) -> (5, 5, 2)
-  dense_1 = dense {units: 3} (conv_transpose_1) -> (5, 5, 3)
+  conv_transpose_1 = conv_transpose {filters: 2, kernel: 3} (relu_1) -> (5, 5, 2)  \
+| made of: conv_transpose_1 and batch_norm_2
+  dense_1 = dense {units: 3} (conv_transpose_1) -> (5, 5, 3)  | made of: dense_1 and batch_norm_3
   output output: dense_1 (5, 5, 3)
 """),
     Case("a norm stays where the layer's own output is read", fold_norm.run, IMAGE + """
