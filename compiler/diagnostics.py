@@ -232,6 +232,7 @@ CODES = {
     "F0616": "the model has no such output",
     "F0617": "an output does not suit the task",
     "F0618": "a part of the data is empty",
+    "F0619": "a setting that does not fit the data",
     "F0630": "a data file that cannot be read",
     "F0631": "data without examples",
     "F0632": "a column that the data does not have",

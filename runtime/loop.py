@@ -48,7 +48,7 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
         SpecError: F0618 a part of the data is empty, F0803 the loss is no longer a number.
     """
     begun = time.monotonic()
-    recipe, task = job.training.train, job.training.task
+    recipe, task = job.training.train, job.training.task.fitted(dataset)
     check_parts(dataset, job.training)
 
     drop_last = recipe.last_batch == "drop"

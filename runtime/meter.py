@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 
-from runtime.batch import Ratio
+from runtime.batch import Measured, Rows
 
 
 class Meter:
-    """Sums of ratios over the batches of an epoch, in float64 on the host.
+    """Sums of ratios over the batches of an epoch, in float64 on the host; rows one after another.
 
     Steps run on while their figures are on the way: `add` starts the copy to the host and
     returns, `ready` takes in what has arrived, and `means` waits for the rest.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Mapping[str, Ratio]] = []
+        self._waiting: list[Measured] = []
         self._sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._rows: dict[str, list[np.ndarray]] = {}
         self.batches = 0
 
-    def add(self, measured: Mapping[str, Ratio]) -> None:
+    def add(self, measured: Measured) -> None:
         """Take the figures of a batch."""
         for leaf in jax.tree.leaves(measured):
             leaf.copy_to_host_async()
@@ -41,13 +40,28 @@ class Meter:
         self._waiting.clear()
         return self._divided()
 
-    def _take(self, measured: Mapping[str, Ratio]) -> None:
+    def _take(self, measured: Measured) -> None:
         self.batches += 1
-        for name, (total, weight) in measured.items():
-            sums = self._sums.get(name, (np.float64(0), np.float64(0)))
-            self._sums[name] = (sums[0] + np.asarray(total, np.float64),
-                                sums[1] + np.asarray(weight, np.float64))
+        for name, found in measured.items():
+            if isinstance(found, Rows):
+                kept = np.asarray(found.values)[np.asarray(found.rows)]
+                self._rows.setdefault(name, []).append(kept)
+                continue
+            total, weight = self._sums.get(name, (np.float64(0), np.float64(0)))
+            self._sums[name] = (total + np.asarray(found.total, np.float64),
+                                weight + np.asarray(found.weight, np.float64))
 
     def _divided(self) -> dict[str, np.ndarray]:
-        return {name: total / np.maximum(weight, 1)
-                for name, (total, weight) in self._sums.items()}
+        # A weight of 0 marks a count, or a mean of nothing.
+        means = {name: total / np.where(weight > 0, weight, 1)
+                 for name, (total, weight) in self._sums.items()}
+        return means | {name: _joined(parts) for name, parts in self._rows.items()}
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Rows one after another, shorter ones filled up with -1 to the longest."""
+    longest = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    return np.concatenate([
+        np.pad(part, [(0, 0), *((0, most - size) for most, size in zip(longest, part.shape[1:]))],
+               constant_values=-1) if part.shape[1:] != tuple(longest) else part
+        for part in parts])

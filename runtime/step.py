@@ -18,12 +18,11 @@ from flax import nnx
 from compiler.lower.module import Model
 from compiler.lower.tensor import Tensor
 from compiler.types import TensorType
-from runtime.batch import Batch, Ratio
+from runtime.batch import Batch, Measured
 from runtime.data.augment import Augmentation
 from runtime.tasks.task import Task
 
 Arrays = dict[str, jax.Array]
-Measured = dict[str, Ratio]
 
 
 class State(NamedTuple):
@@ -116,7 +115,7 @@ def train_step(
             outputs, rest = model.run(params, state.rest, batch, training=True, key=dropping)
             measured = task.measure(outputs, batch, training=True)
             total, weight = measured["loss"]
-            return total / jnp.maximum(weight, 1), (rest, measured)
+            return total / jnp.where(weight > 0, weight, 1), (rest, measured)
 
         (loss, (rest, measured)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
             state.params)

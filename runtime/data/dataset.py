@@ -43,11 +43,34 @@ class Scale:
         names: what the channels are called.
         mean: (channels,) in the data's own units, of the training part only.
         deviation: (channels,) likewise.
+        units: the unit of each channel, "" where it has none or nobody knows; () for none.
     """
 
     names: tuple[str, ...]
     mean: np.ndarray
     deviation: np.ndarray
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers in a data set's fields mean: all that a prediction needs of it.
+
+    Attributes:
+        fields: the type of every field, without the axis of the examples.
+        labels: for fields of classes, tokens or several labels, what each number or channel
+            is called, in order.
+        scales: how fields were normalised.
+    """
+
+    fields: Mapping[str, TensorType]
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+    def names(self, name: str, count: int) -> tuple[str, ...]:
+        """What the `count` classes of a field are called; their numbers where nobody says."""
+        known = self.labels.get(name, ())
+        return (*known[:count], *(str(i) for i in range(len(known), count)))
 
 
 @dataclass(frozen=True)
@@ -64,6 +87,8 @@ class Dataset:
             the shape of the target field of the test part.
         fitted: what the training part taught and the model is of no use without, such as a
             vocabulary: plain values that JSON can hold.
+        labels: for fields of classes, tokens or several labels, what each number or channel
+            is called, in order.
     """
 
     fields: Mapping[str, TensorType]
@@ -73,3 +98,9 @@ class Dataset:
     scales: Mapping[str, Scale] = field(default_factory=dict)
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
     fitted: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def meaning(self) -> Meaning:
+        """What is known of the fields, without the examples."""
+        return Meaning(self.fields, self.labels, self.scales)

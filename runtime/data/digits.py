@@ -48,4 +48,4 @@ class Digits(Source):
         whole = Part({"image": images, "label": labels})
         cut = stratified(labels, self.validation, self.test, self.split_seed)
         return Dataset(self.fields(), whole.take(cut.train), whole.take(cut.validation),
-                       whole.take(cut.test))
+                       whole.take(cut.test), labels={"label": tuple("0123456789")})

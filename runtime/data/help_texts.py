@@ -62,7 +62,10 @@ class HelpTexts(Source):
             first, second, lengths = chunks(tokens[places], self.window)
             return Part({"text": first, "next": second}, {"text": lengths, "next": lengths})
 
-        return Dataset(self.fields(), part(cut.train), part(cut.validation), part(cut.test))
+        # U+FFFD, the mark for what cannot be shown, stands for all other characters.
+        characters = ("\N{REPLACEMENT CHARACTER}", *ids)
+        return Dataset(self.fields(), part(cut.train), part(cut.validation), part(cut.test),
+                       labels={"text": characters, "next": characters})
 
 
 def read() -> str:

@@ -6,6 +6,7 @@ Source: NOAA, public domain; the table was put together by the Vega project: see
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -32,6 +33,8 @@ class SeattleWeather(Series):
     available: ClassVar[tuple[str, ...]] = (*MEASURED, "year_sin", "year_cos")
     standard: ClassVar[tuple[str, ...]] = MEASURED
     standard_targets: ClassVar[tuple[str, ...]] = ("temp_max",)
+    units: ClassVar[Mapping[str, str]] = {
+        "precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}
     season: ClassVar[int] = 365
 
     dataset: Literal["seattle_weather"] = Field(description="the word that chooses this source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
@@ -32,6 +33,8 @@ class Series(Source):
     available: ClassVar[tuple[str, ...]]
     standard: ClassVar[tuple[str, ...]]
     standard_targets: ClassVar[tuple[str, ...]]
+    # What the columns are measured in.
+    units: ClassVar[Mapping[str, str]] = {}
     # Steps after which the series roughly repeats itself, for the seasonal naive forecast.
     season: ClassVar[int]
 
@@ -87,7 +90,8 @@ class Series(Source):
             mean, deviation = raw[cut.train].mean(axis=0), raw[cut.train].std(axis=0)
             deviation = np.where(deviation > 0, deviation, 1.0)
             values[field] = ((raw - mean) / deviation).astype(np.float32)
-            scales[field] = Scale(tuple(names), mean, deviation)
+            units = tuple(self.units.get(name, "") for name in names)
+            scales[field] = Scale(tuple(names), mean, deviation, units)
 
         def origins(steps: np.ndarray) -> np.ndarray:
             """The first forecast steps of a part that covers `steps`."""

@@ -10,10 +10,18 @@ from runtime.section import word_of
 from runtime.tasks.classification import Classification
 from runtime.tasks.forecasting import Forecasting
 from runtime.tasks.language_modelling import LanguageModelling
+from runtime.tasks.multi_label import MultiLabel
+from runtime.tasks.regression import Regression
+from runtime.tasks.segmentation import Segmentation
+from runtime.tasks.tagging import Tagging
 
 AnyTask = Annotated[
     Annotated[Classification, Tag("classification")]
-    | Annotated[Forecasting, Tag("forecasting")]
-    | Annotated[LanguageModelling, Tag("language_modelling")],
+    | Annotated[MultiLabel, Tag("multi_label")]
+    | Annotated[Regression, Tag("regression")]
+    | Annotated[Tagging, Tag("tagging")]
+    | Annotated[Segmentation, Tag("segmentation")]
+    | Annotated[LanguageModelling, Tag("language_modelling")]
+    | Annotated[Forecasting, Tag("forecasting")],
     Discriminator(word_of),
 ]

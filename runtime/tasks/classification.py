@@ -3,64 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from compiler.diagnostics import Report
-from compiler.source import Span
-from compiler.types import TensorType
-from runtime.tasks.task import Task, has_field, has_output
+from runtime.tasks.labelling import Labelling
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from compiler.lower.tensor import Tensor
-    from runtime.batch import Batch, Ratio
+    from runtime.batch import Batch, Measured
+    from runtime.data.dataset import Dataset, Meaning
+
+# With so many classes being among the first five is a figure of interest.
+MANY = 20
 
 
-class Classification(Task):
-    """One class for each example: cross entropy in nats, and accuracy."""
+class Classification(Labelling):
+    """One class for each example: cross entropy in nats, accuracy, and F1 over the classes.
+
+    `f1` is the mean over the classes. With more than 20 classes `top5` is told too, with
+    two `auroc`.
+    """
 
     word: ClassVar[str] = "classification"
     monitor: ClassVar[str] = "accuracy"
-    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    mixes: ClassVar[bool] = True
+    axes: ClassVar[tuple[str, ...]] = ()
+    place: ClassVar[str] = "example"
 
     target: str = Field(default="label", description="the field that holds the class")
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1,
-        description="the part of the target spread over all classes in training")
-    auxiliary: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        default={}, description="further outputs trained on the same target, with the weight "
-                                "of their losses: `{aux1: 0.3}`")
+    top: list[Annotated[int, Field(gt=1)]] | None = Field(
+        default=None, description="report how often the right class is among so many of the "
+                                  "most probable: `[5]`, the default with more than 20 classes")
 
-    def check(
-        self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
-        report: Report, span: Span | None,
-    ) -> None:
-        if not has_field(self, self.target, fields, report, span):
-            return
-        classes = fields[self.target].vocabulary
-        for name in (self.chosen(outputs), *self.auxiliary):
-            if not has_output(self, name, outputs, report, span):
-                continue
-            kind = outputs[name]
-            if kind.axes != ("channels",) or (classes is not None and kind.channels != classes):
-                report.error(
-                    "F0617", f"classification into {classes} classes needs {classes} logits, "
-                             f"but `{name}` is {kind.described()}", span,
-                    help=f"end the model with `dense: {classes}`, or set its number of classes")
+    def advice(self, classes: int | None) -> str:
+        return f"end the model with `dense: {classes}`, or set its number of classes"
 
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
-    ) -> dict[str, Ratio]:
-        from runtime.batch import Ratio
-        from runtime.tasks.measures import correct, cross_entropy, ratio
+    ) -> Measured:
+        from runtime.batch import Rows
+        from runtime.tasks.measures import among_best, ratio
 
-        labels = batch.arrays[self.target]
-        smoothing = self.label_smoothing if training else 0.0
-        logits = outputs[self.chosen(outputs)].array
-        loss = ratio(cross_entropy(logits, labels, smoothing), batch.rows)
+        measured = super().measure(outputs, batch, training=training)
         if training:
-            for name, weight in self.auxiliary.items():
-                side = ratio(cross_entropy(outputs[name].array, labels, smoothing), batch.rows)
-                loss = Ratio(loss.total + weight * side.total, loss.weight)
-        return {"loss": loss, "accuracy": ratio(correct(logits, labels), batch.rows)}
+            return measured
+        logits = outputs[self.chosen(outputs)].array
+        labels, mask = self.labelled(batch)
+        classes = logits.shape[-1]
+        tops = self.top if self.top is not None else [5] if classes > MANY else []
+        more = {f"top{n}": ratio(among_best(logits, labels, n), mask) for n in tops}
+        if classes == 2:
+            more |= {"score": Rows(logits[:, 1] - logits[:, 0], batch.rows),
+                     "positive": Rows(labels == 1, batch.rows)}
+        return {**measured, **more}
+
+    def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
+        from runtime.tasks.scores import auroc
+
+        figures = super().finish(means, dataset)
+        if "score" in means:
+            figures["auroc"] = auroc(means["score"], means["positive"])
+        return figures
+
+    def predictions(
+        self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,
+    ) -> list[dict[str, Any]]:
+        """`label`, its `probability`, and `probabilities` from the largest down."""
+        from runtime.tasks.naming import best, number, rows_of, softmax
+
+        probabilities = softmax(rows_of(outputs[self.chosen(outputs)], batch))
+        names = meaning.names(self.target, probabilities.shape[-1])
+        return [{"label": names[row.argmax()], "probability": number(row.max()),
+                 "probabilities": best(row, names)} for row in probabilities]
+
+    def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
+        import numpy as np
+
+        labels = np.asarray(batch.arrays[self.target])[np.asarray(batch.rows)]
+        names = meaning.names(self.target, int(labels.max(initial=0)) + 1)
+        return [{"label": names[label]} for label in labels]

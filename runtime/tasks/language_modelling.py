@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from compiler.lower.tensor import Tensor
-    from runtime.batch import Batch, Ratio
-    from runtime.data.dataset import Dataset
+    from runtime.batch import Batch, Measured
+    from runtime.data.dataset import Dataset, Meaning
+
+# How many continuations a prediction tells.
+CONTINUATIONS = 5
 
 
 class LanguageModelling(Task):
@@ -29,6 +32,9 @@ class LanguageModelling(Task):
     better: ClassVar[Literal["higher", "lower"]] = "lower"
 
     target: str = Field(default="next", description="the field that holds the next tokens")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1,
+        description="the part of the target spread over all tokens in training")
 
     def check(
         self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
@@ -51,16 +57,44 @@ class LanguageModelling(Task):
 
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
-    ) -> dict[str, Ratio]:
-        from runtime.tasks.measures import correct, cross_entropy, ratio, steps
+    ) -> Measured:
+        from runtime.tasks.measures import correct, cross_entropy, places, ratio, weighted
 
-        tokens = batch.arrays[self.target]
+        tokens, mask = batch.arrays[self.target], places(batch, self.target)
         logits = outputs[self.chosen(outputs)].array
-        mask = steps(batch.rows, batch.lengths.get(self.target), tokens.shape[1])
-        return {"loss": ratio(cross_entropy(logits, tokens), mask),
+        smoothing = self.label_smoothing if training else 0.0
+        return {"loss": weighted(cross_entropy(logits, tokens, smoothing), mask),
                 "accuracy": ratio(correct(logits, tokens), mask)}
 
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
         figures = super().finish(means, dataset)
         # Far from trained, e to the loss is no number that anybody needs.
         return figures | {"perplexity": math.exp(min(figures["loss"], 700.0))}
+
+    def predictions(
+        self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,
+    ) -> list[dict[str, Any]]:
+        """`next`: the most probable tokens behind the text, with their probabilities."""
+        import numpy as np
+
+        from runtime.tasks.naming import best, lengths_of, rows_of, softmax
+
+        output = outputs[self.chosen(outputs)]
+        logits = rows_of(output, batch)
+        last = np.maximum(lengths_of(output, batch) - 1, 0)
+        names = meaning.names(self.target, logits.shape[-1])
+        return [{"next": best(row, names, CONTINUATIONS)}
+                for row in softmax(logits[np.arange(len(logits)), last])]
+
+    def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
+        """`next`: the token that stands there, for certain."""
+        import numpy as np
+
+        rows = np.asarray(batch.rows)
+        tokens = np.asarray(batch.arrays[self.target])[rows]
+        lengths = batch.lengths.get(self.target)
+        last = (np.full(len(tokens), tokens.shape[1]) if lengths is None
+                else np.asarray(lengths)[rows]) - 1
+        found = tokens[np.arange(len(tokens)), np.maximum(last, 0)]
+        names = meaning.names(self.target, int(found.max(initial=0)) + 1)
+        return [{"next": {names[token]: 1.0}} for token in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from compiler.lower.tensor import Tensor
-    from runtime.batch import Batch, Ratio
-    from runtime.data.dataset import Dataset
+    from runtime.batch import Batch, Measured
+    from runtime.data.dataset import Dataset, Meaning
 
 
 class Task(Choice):
@@ -32,6 +32,8 @@ class Task(Choice):
     # The metric that tells runs and epochs apart, and which way is better.
     monitor: ClassVar[str]
     better: ClassVar[Literal["higher", "lower"]]
+    # Whether its loss understands examples that were mixed with others (mixup, CutMix).
+    mixes: ClassVar[bool] = False
 
     def chosen(self, outputs: Mapping[str, Any]) -> str:
         """The name of the output that the task is about; the main output stands first."""
@@ -51,9 +53,17 @@ class Task(Choice):
         """
         raise NotImplementedError
 
+    def fitted(self, dataset: Dataset) -> Self:
+        """The task with what it takes from the training part, such as balanced class weights.
+
+        Raises:
+            SpecError: F0619 the recipe asks for what this data does not have.
+        """
+        return self
+
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
-    ) -> dict[str, Ratio]:
+    ) -> Measured:
         """The loss and the metrics of a batch, as ratios that add up over batches.
 
         Args:
@@ -66,7 +76,33 @@ class Task(Choice):
 
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
         """The figures to report, the loss first, from the means of what `measure` gave."""
-        return {name: float(means[name]) for name in sorted(means, key=lambda n: n != "loss")}
+        figures = {name: float(mean) for name, mean in means.items() if not mean.shape}
+        return {name: figures[name] for name in sorted(figures, key=lambda n: n != "loss")}
+
+    def details(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
+        """What there is to say beyond single figures, as JSON holds it: scores by class, …"""
+        return {}
+
+    def predictions(
+        self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,
+    ) -> list[dict[str, Any]]:
+        """What the outputs say, in the data's own words and units, as JSON holds it.
+
+        The targets need not be in the batch.
+
+        Args:
+            outputs: the model's outputs by name, outside training.
+            batch: what they were made from; rows that do not count are left out.
+            meaning: what the numbers in the data mean.
+
+        Returns:
+            A map for each row that counts.
+        """
+        raise NotImplementedError
+
+    def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
+        """What the targets in a batch say, in the terms of `predictions`: its main keys."""
+        raise NotImplementedError
 
     def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
         """Figures of simple methods on the test part, for comparison, by method."""

@@ -12,6 +12,7 @@ from compiler.types import TensorType
 from runtime.batch import Batch
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.sunspots import Sunspots
+from runtime.meter import Meter
 from runtime.tasks import AnyTask
 from runtime.tasks.classification import Classification
 from runtime.tasks.forecasting import Forecasting
@@ -74,20 +75,20 @@ def test_rows_that_fill_up_a_batch_count_nowhere_even_if_they_are_nan():
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 10, 16])
 def test_the_mean_over_batches_is_the_mean_over_examples_at_any_batch_size(size):
     logits, labels = np.array(normal(10, 10)), np.arange(10) % 7
-    totals = {"loss": [0.0, 0.0], "accuracy": [0.0, 0.0]}
+    meter = Meter()
     for start in range(0, 10, size):
         index = np.arange(start, start + size)
         rows = index < 10
         index = np.where(rows, index, 0)
-        measured = Classification().measure(outputs(jnp.asarray(logits[index])),
-                                            batch(label=jnp.asarray(labels[index]), rows=rows),
-                                            training=False)
-        for name, (total, weight) in measured.items():
-            totals[name][0] += float(total)
-            totals[name][1] += float(weight)
-    assert totals["accuracy"][1] == 10
-    assert totals["accuracy"][0] == (logits.argmax(-1) == labels).sum()
-    assert totals["loss"][0] / 10 == pytest.approx(by_hand(logits, labels).mean(), rel=1e-6)
+        meter.add(Classification().measure(
+            outputs(jnp.asarray(logits[index])),
+            batch(label=jnp.asarray(labels[index]), rows=rows), training=False))
+    found = meter.means()
+    assert found["accuracy"] == (logits.argmax(-1) == labels).sum() / 10
+    assert found["loss"] == pytest.approx(by_hand(logits, labels).mean(), rel=1e-6)
+    expected = np.zeros((10, 10))
+    np.add.at(expected, (labels, logits.argmax(-1)), 1)
+    np.testing.assert_array_equal(found["confusion"], expected)
 
 
 def test_label_smoothing_spreads_the_target_in_training_only():

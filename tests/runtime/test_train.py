@@ -136,7 +136,7 @@ def test_the_loop_tells_of_every_step_and_epoch():
     assert history.beginning.examples == {"train": 1257, "validation": 180, "test": 360}
     assert history.steps == list(range(1, 11))
     assert [(e.epoch, e.step) for e in history.epochs] == [(1, 5), (2, 10)]
-    assert all(set(e.validation) == {"loss", "accuracy"} for e in history.epochs)
+    assert all(set(e.validation) == {"loss", "accuracy", "f1"} for e in history.epochs)
     assert history.result == result
 
 
@@ -319,7 +319,7 @@ def test_a_run_leaves_spec_metrics_weights_and_summary(command, tmp_path):
 
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["begin", "epoch", "end"]
-    assert lines[1]["validation"].keys() == {"loss", "accuracy"}
+    assert lines[1]["validation"].keys() == {"loss", "accuracy", "f1"}
 
     weights = load_file(folder / "weights.safetensors")
     assert weights["dense_1.kernel"].shape == (64, 24)
