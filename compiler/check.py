@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -307,28 +308,41 @@ def near(word: str, words: Iterable[str], report: Report) -> str:
 
 def expected(info: FieldInfo) -> str:
     """What a field takes, in words."""
-    return _words(info.annotation, info.metadata)
+    return _any_of(_alternatives(info.annotation, info.metadata))
 
 
-def _words(annotation: Any, metadata: Any = ()) -> str:
+def _any_of(words: Iterable[str]) -> str:
+    """"a", "a or b", "a, b or c"."""
+    *some, last = dict.fromkeys(words)
+    return f"{', '.join(some)} or {last}" if some else last
+
+
+def _alternatives(annotation: Any, metadata: Any = ()) -> list[str]:
+    """Each kind of value that a type takes, in words."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return _words(arguments[0], arguments[1:])
+        return _alternatives(arguments[0], arguments[1:])
     if origin in (typing.Union, types.UnionType):
-        words = [_words(a) for a in arguments if a is not type(None)]
-        return " or ".join(dict.fromkeys(words))
+        return [w for a in arguments if a is not type(None) for w in _alternatives(a)]
     if origin is Literal:
-        return " or ".join(f"`{a}`" for a in arguments)
+        return [f"`{a}`" for a in arguments]
     if origin is tuple:
-        inner = [a for a in arguments if a is not Ellipsis]
-        if Ellipsis in arguments or not inner:
-            return f"a list of {_words(inner[0])}" if inner else "a list"
-        return f"[{', '.join(_words(a) for a in inner)}]"
+        inner = [_any_of(map(_plural, _alternatives(a))) for a in arguments if a is not Ellipsis]
+        if len(inner) == 2 and inner[0] == inner[1]:
+            return [f"a pair of {inner[0]}"]
+        return [f"a list of {inner[0]}" if inner else "a list"]
     if origin is dict or annotation is dict:
-        return "a map"
+        return ["a map"]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [f"a map of {', '.join(field_names(annotation))}"]
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    word = names.get(annotation, "a value")
-    return word + _bounds(metadata)
+    return [names.get(annotation, "a value") + _bounds(metadata)]
+
+
+def _plural(words: str) -> str:
+    """"whole numbers above 0", of "a whole number above 0"."""
+    found = re.match(r"a (whole number|number|text|pair|list|map|value)\b", words)
+    return f"{found[1]}s{words[found.end():]}" if found else words
 
 
 def _bounds(metadata: Any) -> str:
