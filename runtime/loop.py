@@ -15,7 +15,7 @@ from compiler.diagnostics import SpecError, diagnostic
 from compiler.lower.module import Model
 from runtime import optim
 from runtime.data.dataset import Dataset
-from runtime.data.pipeline import DeviceArrays, batches_in, epoch_order
+from runtime.data.pipeline import batches_in, epoch_order, examples
 from runtime.meter import Meter
 from runtime.recipe import Training
 from runtime.report.listener import Beginning, Epoch, Listener, Result, stage
@@ -60,14 +60,14 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
     optimizer = optim.build(recipe.optimizer, run, clip)
     rate = optim.learning_rate(recipe.optimizer, run)
 
-    model, params, rest = PureModel.split(job.model, job.inputs)
+    model, params, rest = PureModel.split(job.model, job.inputs, dataset.normalise)
     state = State(params, rest, optimizer.init(params), jnp.zeros((), jnp.int32))
     key = jax.random.key(recipe.seed)
     images = {name: dataset.fields[name] for name in job.inputs.values()}
     step = train_step(model, task, optimizer, augmentation(job.training.data.augment, images))
     measure = evaluation_step(model, task)
-    seen = {"train": DeviceArrays(dataset.train), "validation": DeviceArrays(dataset.validation),
-            "test": DeviceArrays(dataset.test)}
+    seen = {"train": examples(dataset.train), "validation": examples(dataset.validation),
+            "test": examples(dataset.test)}
 
     def evaluate(part: str, params: Arrays, rest: Arrays) -> dict[str, float]:
         """The figures of a part, every example once; {} where it is empty."""

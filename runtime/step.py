@@ -7,7 +7,8 @@ passes through `jax.jit`: cheaper to call than `nnx.jit`, and nothing is changed
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -20,9 +21,11 @@ from compiler.lower.tensor import Tensor
 from compiler.types import TensorType
 from runtime.batch import Batch, Measured
 from runtime.data.augment import Augmentation
+from runtime.data.dataset import Scale
 from runtime.tasks.task import Task
 
 Arrays = dict[str, jax.Array]
+NOTHING: Mapping[str, Scale] = MappingProxyType({})
 
 
 class State(NamedTuple):
@@ -48,16 +51,20 @@ class PureModel:
     Attributes:
         structure: the model without its arrays.
         inputs: for each input of the model, the field of the data that it gets.
+        normalise: how fields are normalised on their way into the model.
     """
 
     structure: nnx.GraphDef
     inputs: Mapping[str, str]
+    normalise: Mapping[str, Scale] = field(default_factory=dict)
 
     @classmethod
-    def split(cls, model: Model, inputs: Mapping[str, str]) -> tuple[PureModel, Arrays, Arrays]:
+    def split(
+        cls, model: Model, inputs: Mapping[str, str], normalise: Mapping[str, Scale] = NOTHING,
+    ) -> tuple[PureModel, Arrays, Arrays]:
         """A model's function, its trained parameters, and its other arrays."""
         structure, params, rest = nnx.split(model, nnx.Param, ...)
-        return cls(structure, inputs), _flat(params), _flat(rest)
+        return cls(structure, inputs, normalise), _flat(params), _flat(rest)
 
     def merge(self, params: Arrays, rest: Arrays) -> Model:
         """The module again, around the given arrays."""
@@ -74,11 +81,16 @@ class PureModel:
         """The outputs for a batch, and the other arrays as the pass left them."""
         model = self.merge(params, rest)
         outputs = model.run(
-            {name: batch.arrays[field] for name, field in self.inputs.items()},
+            {name: self._read(batch, field) for name, field in self.inputs.items()},
             {name: batch.lengths[field] for name, field in self.inputs.items()
              if field in batch.lengths},
             training=training, key=key, row_mask=batch.rows)
         return outputs, _flat(nnx.state(model, nnx.Not(nnx.Param)))
+
+    def _read(self, batch: Batch, field: str) -> jax.Array:
+        """A field of a batch as the model takes it."""
+        array, scale = batch.arrays[field], self.normalise.get(field)
+        return array if scale is None else scale.normalised(array)
 
 
 def _flat(state: Any) -> Arrays:

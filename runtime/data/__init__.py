@@ -16,13 +16,14 @@ from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data.digits import Digits
 from runtime.data.help_texts import HelpTexts
+from runtime.data.images import Images
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
 # never a key, so that places in Pydantic's complaints are not taken for places in the file.
-WORDS: dict[str, str] = {}
+WORDS: dict[str, str] = {"images": "images:"}
 
 
 def tag_of(value: Any) -> str | None:
@@ -40,7 +41,8 @@ DataSource = Annotated[
     Annotated[Digits, Tag("digits")]
     | Annotated[HelpTexts, Tag("help_texts")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
-    | Annotated[Sunspots, Tag("sunspots")],
+    | Annotated[Sunspots, Tag("sunspots")]
+    | Annotated[Images, Tag("images:")],
     Discriminator(tag_of),
 ]
 

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from compiler.types import TensorType
+
+# What integers that stand for fractions are fractions of, by the name of their type.
+FULL_SCALE = {"uint8": 255.0, "int16": 32768.0}
+
+
+class Stored(Protocol):
+    """A field whose examples are read when they are asked for: (examples, *axes).
+
+    It is indexed as an array is, with an array of indices, and gives an array.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        """The examples at `indices`: (len(indices), *axes)."""
+        ...
+
+    def subset(self, indices: np.ndarray) -> Self:
+        """The examples at `indices`, still unread."""
+        ...
+
+    def digests(self) -> list[bytes]:
+        """A digest of each example; equal for equal ones only."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -16,13 +43,18 @@ class Part:
     """Examples that are used for one purpose.
 
     Attributes:
-        arrays: for each field, (examples, *axes).
+        arrays: for each field, (examples, *axes). Fields of floats may be held as `uint8` or
+            `int16`, as pictures and sounds are stored: batches turn them into fractions of
+            their full scale, 255 or 32,768. Whole numbers are `int32`.
         lengths: for fields with a time axis whose rows are not all full, (examples,)
             integers: how many steps of each row are real.
+        names: (examples,) what people call each example, such as its file; None where
+            nothing but its number tells it from others.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, Any]
     lengths: Mapping[str, np.ndarray] = field(default_factory=dict)
+    names: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -31,8 +63,16 @@ class Part:
 
     def take(self, indices: np.ndarray) -> Part:
         """The part that holds only the examples at `indices`, in that order."""
-        return Part({name: array[indices] for name, array in self.arrays.items()},
-                    {name: lengths[indices] for name, lengths in self.lengths.items()})
+        def taken(array: Any) -> Any:
+            return array[indices] if isinstance(array, np.ndarray) else array.subset(indices)
+
+        return Part({name: taken(array) for name, array in self.arrays.items()},
+                    {name: lengths[indices] for name, lengths in self.lengths.items()},
+                    None if self.names is None else self.names[indices])
+
+    def called(self, number: int) -> str:
+        """What messages call an example."""
+        return f"number {number}" if self.names is None else str(self.names[number])
 
 
 @dataclass(frozen=True)
@@ -50,6 +90,11 @@ class Scale:
     mean: np.ndarray
     deviation: np.ndarray
     units: tuple[str, ...] = ()
+
+    def normalised(self, array: Any) -> Any:
+        """An array (..., channels), of NumPy or JAX, with mean 0 and deviation 1."""
+        mean, deviation = self.mean.astype(np.float32), self.deviation.astype(np.float32)
+        return (array - mean) / deviation
 
 
 @dataclass(frozen=True)
@@ -89,6 +134,8 @@ class Dataset:
             vocabulary: plain values that JSON can hold.
         labels: for fields of classes, tokens or several labels, what each number or channel
             is called, in order.
+        normalise: how inputs are normalised on their way into the model. They are kept as they
+            were, so that augmentation sees real colours and sounds.
     """
 
     fields: Mapping[str, TensorType]
@@ -99,6 +146,7 @@ class Dataset:
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
     fitted: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    normalise: Mapping[str, Scale] = field(default_factory=dict)
 
     @property
     def meaning(self) -> Meaning:

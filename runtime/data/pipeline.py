@@ -1,20 +1,37 @@
-"""From a part of a data set to batches: order, filling up, and the way to the device."""
+"""From a part of a data set to batches: order, filling up, and the way to the device.
+
+The order, the batches and the reading ahead are grain's. A batch is a function of the seed,
+the epoch and its number in the epoch and of nothing else, so that these three are all that a
+checkpoint needs to go on where it stopped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from runtime.batch import Batch
-from runtime.data.dataset import Part
+from runtime.data.dataset import FULL_SCALE, Part
+
+# A part that takes no more than this, in bytes, lies on the device as a whole.
+ON_DEVICE = 2**29
+# How many batches are read ahead from a part that does not, by how many threads.
+AHEAD, THREADS = 4, 2
+
+Order = grain.MapDataset[int]
+Picked = tuple[np.ndarray, np.ndarray]
 
 
-def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
-    """The order (size,) in which an epoch sees the examples; every one once."""
-    return np.random.default_rng([seed, epoch]).permutation(size)
+def epoch_order(size: int, seed: int, epoch: int) -> Order:
+    """The order in which an epoch sees the examples; every one once."""
+    word = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    return grain.MapDataset.range(size).shuffle(seed=word)
 
 
 def batches_in(size: int, batch_size: int, *, drop_last: bool = False) -> int:
@@ -23,29 +40,63 @@ def batches_in(size: int, batch_size: int, *, drop_last: bool = False) -> int:
 
 
 def batch_indices(
-    order: np.ndarray, batch_size: int, *, drop_last: bool = False,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The examples of each batch, in order.
+    order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
+) -> grain.MapDataset[Picked]:
+    """The examples of each batch, in order; a sequence that is worked out as it is read.
 
     Every batch is full, so that one compiled step serves them all: what the last one
     lacks is filled up with the first example, marked as not counting.
 
-    Yields:
-        indices (batch,) and rows (batch,), False for those that only fill up.
+    Returns:
+        For each batch indices (batch,) and rows (batch,), False for those that only fill up.
     """
-    for number in range(batches_in(len(order), batch_size, drop_last=drop_last)):
-        indices = order[number * batch_size:(number + 1) * batch_size]
+    if isinstance(order, np.ndarray):
+        order = grain.MapDataset.source(order)  # type: ignore[arg-type]
+
+    def filled(indices: np.ndarray) -> Picked:
         missing = batch_size - len(indices)
-        yield (np.concatenate([indices, np.zeros(missing, indices.dtype)]).astype(np.int32),
-               np.arange(batch_size) < len(indices))
+        return (np.concatenate([indices, np.zeros(missing, indices.dtype)]).astype(np.int32),
+                np.arange(batch_size) < len(indices))
+
+    return order.batch(batch_size, drop_remainder=drop_last).map(filled)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The rows of every batch that this process gathers.
+
+    All processes follow the same order; each takes its stretch of every batch.
+
+    Attributes:
+        index: this process's number.
+        count: how many there are; the batch size is a multiple of it.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, picked: Picked) -> Picked:
+        """Its stretch of a batch.
+
+        Raises:
+            ValueError: the batch cannot be parted equally.
+        """
+        size, left = divmod(len(picked[1]), self.count)
+        if left:
+            raise ValueError(f"a batch of {len(picked[1])} cannot be parted among {self.count}")
+        mine = slice(self.index * size, (self.index + 1) * size)
+        return picked[0][mine], picked[1][mine]
+
+
+WHOLE = Shard()
 
 
 class DeviceArrays:
     """A part of a data set that lies on the device as a whole, for data that fits there."""
 
-    def __init__(self, part: Part):
-        self.size = part.size
-        self._arrays = {name: jnp.asarray(array) for name, array in part.arrays.items()}
+    def __init__(self, part: Part, shard: Shard = WHOLE):
+        self.size, self._shard = part.size, shard
+        self._arrays = {name: jnp.asarray(array[:]) for name, array in part.arrays.items()}
         self._lengths = {name: jnp.asarray(lengths) for name, lengths in part.lengths.items()}
 
     def batch(self, indices: np.ndarray, rows: np.ndarray) -> Batch:
@@ -53,11 +104,68 @@ class DeviceArrays:
         return _gather(self._arrays, self._lengths, indices, rows)
 
     def batches(
-        self, order: np.ndarray, batch_size: int, *, drop_last: bool = False,
+        self, order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
+        start: int = 0,
     ) -> Iterator[Batch]:
-        """The batches of an epoch."""
-        for indices, rows in batch_indices(order, batch_size, drop_last=drop_last):
-            yield self.batch(indices, rows)
+        """The batches of an epoch.
+
+        Args:
+            order: the order of the examples.
+            batch_size: how many make a batch.
+            drop_last: whether the examples that do not fill a batch are left out.
+            start: the number of the batch to begin with, counted from 0.
+        """
+        picked = batch_indices(order, batch_size, drop_last=drop_last)
+        for number in range(start, len(picked)):
+            yield self.batch(*self._shard.of(cast(Picked, picked[number])))
+
+
+class HostArrays:
+    """A part of a data set that is too large for the device, or not even in memory.
+
+    Batches are gathered by threads while the device works on those before.
+    """
+
+    def __init__(self, part: Part, shard: Shard = WHOLE):
+        self.size, self._part, self._shard = part.size, part, shard
+
+    def batch(self, indices: np.ndarray, rows: np.ndarray) -> Batch:
+        """The examples at `indices` (batch,), of which those count that `rows` marks."""
+        return _unpacked(self._gathered((indices, rows)))
+
+    def batches(
+        self, order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
+        start: int = 0,
+    ) -> Iterator[Batch]:
+        """The batches of an epoch; see `DeviceArrays.batches`."""
+        picked = batch_indices(order, batch_size, drop_last=drop_last)[start:]
+        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
+        for batch in picked.map(self._shard.of).map(self._gathered).to_iter_dataset(options):
+            yield _unpacked(batch)
+
+    def _gathered(self, picked: Picked) -> tuple[Any, Any, np.ndarray]:
+        """A batch's arrays, lengths and rows as they lie in memory or on disk."""
+        indices, rows = picked
+        part = self._part
+        return ({name: array[indices] for name, array in part.arrays.items()},
+                {name: lengths[indices] for name, lengths in part.lengths.items()}, rows)
+
+
+Examples = DeviceArrays | HostArrays
+
+
+def examples(part: Part, shard: Shard = WHOLE, on_device: int = ON_DEVICE) -> Examples:
+    """A part, where it is best kept.
+
+    Args:
+        part: the part.
+        shard: the rows of each batch to gather.
+        on_device: how large a part may be that lies on the device, in bytes.
+    """
+    arrays = list(part.arrays.values())
+    fits = all(isinstance(array, np.ndarray) for array in arrays) and (
+        sum(array.nbytes for array in arrays) <= on_device)
+    return DeviceArrays(part, shard) if fits else HostArrays(part, shard)
 
 
 @jax.jit
@@ -66,6 +174,19 @@ def _gather(
     rows: jax.Array,
 ) -> Batch:
     def take(array: jax.Array) -> jax.Array:
-        return jnp.take(array, indices, axis=0)
+        return _fractions(jnp.take(array, indices, axis=0))
 
     return Batch(jax.tree.map(take, arrays), jax.tree.map(take, lengths), rows)
+
+
+@jax.jit
+def _unpacked(batch: Any) -> Batch:
+    """A batch from the host, on the device, as the model and its augmentation take it."""
+    arrays, lengths, rows = batch
+    return Batch(jax.tree.map(_fractions, arrays), lengths, rows)
+
+
+def _fractions(array: jax.Array) -> jax.Array:
+    """Integers that stand for fractions of their full scale as these fractions."""
+    scale = FULL_SCALE.get(array.dtype.name)
+    return array if scale is None else array.astype(jnp.float32) / scale

@@ -1,12 +1,21 @@
 """Order and batches: every example once, whatever the batch size."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from runtime.batch import Ratio
 from runtime.data.dataset import Part
-from runtime.data.pipeline import DeviceArrays, batch_indices, batches_in, epoch_order
+from runtime.data.pipeline import (
+    DeviceArrays,
+    HostArrays,
+    Shard,
+    batch_indices,
+    batches_in,
+    epoch_order,
+    examples,
+)
 from runtime.meter import Meter
 
 
@@ -26,11 +35,85 @@ def test_dropping_the_last_batch_leaves_only_full_ones():
 
 
 def test_seed_and_epoch_decide_the_order():
-    first = epoch_order(100, seed=3, epoch=1)
-    assert sorted(first) == list(range(100))
-    np.testing.assert_array_equal(first, epoch_order(100, seed=3, epoch=1))
-    assert not np.array_equal(first, epoch_order(100, seed=3, epoch=2))
-    assert not np.array_equal(first, epoch_order(100, seed=4, epoch=1))
+    first = list(epoch_order(100, seed=3, epoch=1))
+    assert sorted(first) == list(range(100)) != first
+    assert first == list(epoch_order(100, seed=3, epoch=1))
+    assert first != list(epoch_order(100, seed=3, epoch=2))
+    assert first != list(epoch_order(100, seed=4, epoch=1))
+
+
+PART = Part({"x": np.arange(40, dtype=np.uint8).reshape(10, 4), "y": np.arange(10)},
+            {"x": np.arange(1, 11)})
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_the_device_and_the_host_give_the_same_batches(drop_last):
+    order = epoch_order(10, seed=0, epoch=1)
+    ways = [kind(PART).batches(order, 3, drop_last=drop_last)
+            for kind in (DeviceArrays, HostArrays)]
+    count = 0
+    for one, other in zip(*ways, strict=True):
+        count += 1
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert count == batches_in(10, 3, drop_last=drop_last)
+
+
+@pytest.mark.parametrize("kind", [DeviceArrays, HostArrays])
+def test_an_epoch_goes_on_at_any_batch(kind):
+    data, order = kind(PART), epoch_order(10, seed=1, epoch=2)
+    whole = [batch.arrays["y"].tolist() for batch in data.batches(order, 3)]
+    for start in range(5):
+        rest = [batch.arrays["y"].tolist() for batch in data.batches(order, 3, start=start)]
+        assert rest == whole[start:]
+
+
+@pytest.mark.parametrize("kind", [DeviceArrays, HostArrays])
+def test_processes_gather_their_stretches_of_every_batch(kind):
+    order = epoch_order(10, seed=1, epoch=1)
+    whole = list(kind(PART).batches(order, 4))
+    halves = [list(kind(PART, Shard(index, 2)).batches(order, 4)) for index in range(2)]
+    for batch, first, second in zip(whole, *halves, strict=True):
+        both = np.concatenate([first.arrays["y"], second.arrays["y"]])
+        np.testing.assert_array_equal(batch.arrays["y"], both)
+        np.testing.assert_array_equal(batch.rows, np.concatenate([first.rows, second.rows]))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="a batch of 3 cannot be parted among 2"):
+        list(DeviceArrays(PART, Shard(0, 2)).batches(np.arange(10), 3))
+
+
+def test_bytes_are_fractions_and_whole_numbers_stay():
+    part = Part({"a": np.array([0, 255], np.uint8), "b": np.array([-32768, 16384], np.int16),
+                 "c": np.array([7, 8], np.int32)})
+    for kind in (DeviceArrays, HostArrays):
+        batch = kind(part).batch(np.arange(2), np.ones(2, bool))
+        assert batch.arrays["a"].tolist() == [0.0, 1.0]
+        assert batch.arrays["b"].tolist() == [-1.0, 0.5]
+        assert batch.arrays["c"].dtype == jnp.int32
+
+
+def test_what_is_large_stays_on_the_host():
+    assert isinstance(examples(PART), DeviceArrays)
+    assert isinstance(examples(PART, on_device=100), HostArrays)
+
+
+def test_what_goes_wrong_while_reading_ahead_is_not_swallowed():
+    class Broken:
+        shape, dtype, nbytes = (10, 4), np.dtype(np.uint8), 40
+
+        def __getitem__(self, indices):
+            raise KeyError("broken")
+
+        def __len__(self):
+            return 10
+
+    part = Part({"x": Broken(), "y": np.arange(10)})
+    assert isinstance(examples(part), HostArrays)
+    with pytest.raises(KeyError):
+        list(examples(part).batches(np.arange(10), 3))
 
 
 def test_a_batch_has_the_examples_and_lengths_of_its_indices():

@@ -1,0 +1,209 @@
+"""A folder of pictures, with a folder for each class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from compiler.diagnostics import SpecError, diagnostic, nearest
+from compiler.types import TensorType
+from runtime.data.labelled import Labelled, listed
+from runtime.data.normalise import check_channels
+from runtime.section import problem
+
+if TYPE_CHECKING:
+    from runtime.data.dataset import Dataset, Part
+    from runtime.data.pictures import Form
+
+# Folders that hold a part rather than a class.
+PART_FOLDERS = {"train": "train", "training": "train", "val": "validation",
+                "valid": "validation", "validation": "validation", "test": "test"}
+CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+# Pictures that take no more than this, in bytes, are decoded once and kept.
+MEMORY = 2**30
+
+
+def _height_and_width(value: Any) -> Any:
+    """`32` and `[32, 32]` are the same."""
+    sizes = value if isinstance(value, list) else [value, value]
+    if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):
+        raise problem("`size` is a height and a width in pixels",
+                      help="say `size: [32, 48]`, or `size: 32` for a square")
+    return sizes
+
+
+class Images(Labelled):
+    """A folder of pictures, each in the folder of its class.
+
+    Gives `image` (height, width, channels), between 0 and 1, and `label`. Folders `train`,
+    `validation` (or `val`) and `test` make the parts where they are there; what is not there
+    is cut from `train`. Classes are numbered in the order of their names.
+    """
+
+    word: ClassVar[str] = "images"
+    paths: ClassVar[tuple[str, ...]] = ("images",)
+
+    images: str = Field(min_length=1, description="the folder")
+    size: Annotated[list[int], BeforeValidator(_height_and_width)] = Field(
+        description="height and width that pictures are brought to, in pixels")
+    channels: Literal[1, 3] = Field(default=3, description="3 for colours, 1 for grey")
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        default="crop", description="how a picture of other proportions is made to fit: cut off, "
+                                    "filled up with black, or distorted")
+    cache: Literal["auto", "memory", "none"] = Field(
+        default="auto", description="whether pictures are decoded once and kept in memory, or "
+                                    "whenever they are needed; by their size where not given")
+
+    @model_validator(mode="after")
+    def _normalises_its_channels(self) -> Self:
+        check_channels(self.normalise, self.channels)
+        return self
+
+    @property
+    def form(self) -> Form:
+        from runtime.data.pictures import Form
+
+        return Form(self.size[0], self.size[1], self.channels, self.fit)
+
+    def fields(self) -> dict[str, TensorType]:
+        shape = (self.size[0], self.size[1], self.channels)
+        return {"image": TensorType(("height", "width", "channels"), shape),
+                "label": TensorType((), (), "int", vocabulary=self.class_count)}
+
+    def load(self) -> Dataset:
+        import numpy as np
+
+        from runtime.data.dataset import Part
+        from runtime.data.pictures import Pictures
+
+        root = Path(self.images)
+        found = scan(root)
+        classes = self.class_names(sorted(found["train"]), f"`{root}`")
+        _check_classes(found, root)
+        number = {name: index for index, name in enumerate(classes)}
+        parts = {}
+        for name, folders in found.items():
+            files = [file for word in folders for file in folders[word]]
+            labels = [number[word] for word in folders for _ in folders[word]]
+            parts[name] = Part({"image": Pictures(files, self.form, root),
+                                "label": np.array(labels, np.int32)},
+                               names=np.array(files, object))
+        total = sum(part.arrays["image"].nbytes for part in parts.values())
+        if self.cache == "memory" or self.cache == "auto" and total <= MEMORY:
+            parts = {name: Part({**part.arrays, "image": part.arrays["image"][:]},
+                                names=part.names) for name, part in parts.items()}
+        return self.assembled(parts, "image", classes, CHANNELS[self.channels])
+
+    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+        """Pictures by their paths, as fields."""
+        import numpy as np
+
+        from runtime.data.dataset import Part
+        from runtime.data.pictures import Pictures
+
+        files = [str(path) for path in inputs]
+        pixels = Pictures(files, self.form, Path())[:]
+        return Part({"image": pixels}, names=np.array(files, object))
+
+
+def scan(root: Path) -> dict[str, dict[str, list[str]]]:
+    """The picture files under a folder: by part, by class, relative to the folder, sorted.
+
+    Raises:
+        SpecError: F0630 there is no such folder, F0631 it has no classes or no pictures.
+    """
+    try:
+        names = _folders(root)
+    except OSError as error:
+        raise _not_a_folder(root, error) from None
+    parts: dict[str, Path] = {}
+    if any(PART_FOLDERS.get(name.lower()) == "train" for name in names):
+        for name in names:
+            part = PART_FOLDERS.get(name.lower())
+            if part is None:
+                raise SpecError([diagnostic(
+                    "F0634", f"`{root}` has parts, and a folder `{name}` that is none",
+                    notes=[f"folders that are parts: {', '.join(PART_FOLDERS)}"],
+                    help="move it elsewhere, or give the folder that holds only classes")])
+            if part in parts:
+                raise SpecError([diagnostic(
+                    "F0634", f"`{root}` has two folders for the {part} part",
+                    notes=[f"`{parts[part].name}` and `{name}`"], help="leave only one there")])
+            parts[part] = root / name
+    else:
+        parts["train"] = root
+    return {part: _classes(folder, root)
+            for part, folder in sorted(parts.items(), key=lambda item: item[0] != "train")}
+
+
+def _classes(folder: Path, root: Path) -> dict[str, list[str]]:
+    """The picture files of each class in a folder, relative to `root`."""
+    names = _folders(folder)
+    if not names:
+        raise SpecError([diagnostic(
+            "F0631", f"`{folder}` has no folders of classes",
+            help="put the pictures of each class into a folder with its name: "
+                 f"`{folder.name}/cat/1.jpg`")])
+    classes = {}
+    for name in names:
+        files = sorted(_pictures(str(folder / name), str(root)))
+        if not files:
+            from runtime.data.pictures import SUFFIXES
+
+            raise SpecError([diagnostic(
+                "F0631", f"the class `{name}` in `{folder}` has no pictures",
+                notes=[f"files that count as pictures: {', '.join(SUFFIXES)}"],
+                help="put pictures there, or remove the folder")])
+        classes[name] = files
+    return classes
+
+
+def _pictures(folder: str, root: str) -> list[str]:
+    """The picture files in a folder and the folders below, relative to `root`."""
+    from runtime.data.pictures import SUFFIXES
+
+    found: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                found += _pictures(entry.path, root)
+            elif entry.name.lower().endswith(SUFFIXES):
+                found.append(Path(os.path.relpath(entry.path, root)).as_posix())
+    return found
+
+
+def _folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
+def _check_classes(found: Mapping[str, Mapping[str, list[str]]], root: Path) -> None:
+    """Raise F0634 where a part has a class that the training part does not have."""
+    for part, classes in found.items():
+        for name in sorted(set(classes) - set(found["train"])):
+            raise SpecError([diagnostic(
+                "F0634", f"the {part} part of `{root}` has a class `{name}` that the training "
+                         "part does not have",
+                notes=[f"classes of the training part: {listed(sorted(found['train']))}",
+                       *filter(None, [nearest(name, found["train"])])],
+                help="rename or remove its folder")])
+
+
+def _not_a_folder(root: Path, error: OSError) -> SpecError:
+    """What is wrong with a folder that cannot be listed."""
+    if isinstance(error, FileNotFoundError):
+        beside = [p.name for p in root.parent.iterdir() if p.is_dir()] if (
+            root.parent.is_dir()) else []
+        near = nearest(root.name, beside)
+        return SpecError([diagnostic(
+            "F0630", f"there is no folder `{root}`", notes=[near] if near else (),
+            help="correct the path; a relative one begins where the spec lies")])
+    reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
+    return SpecError([diagnostic("F0630", f"`{root}` cannot be read as a folder: {reason}",
+                                 help="give the folder that holds the folders of classes")])

@@ -1,0 +1,141 @@
+"""Examples with one class each: what the sources of pictures and sounds share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from compiler.diagnostics import SpecError, diagnostic
+from runtime.data.normalise import Normalise
+from runtime.data.source import Source
+from runtime.section import problem
+
+if TYPE_CHECKING:
+    from runtime.data.dataset import Dataset, Part
+
+
+def _named_or_counted(value: Any) -> Any:
+    """Classes are a number above 1, or a list of different names."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        if twice := [name for name in value if value.count(name) > 1]:
+            raise problem(f"`classes` has `{twice[0]}` twice")
+        count = len(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        count = value
+    else:
+        raise problem("`classes` is the number of classes, or a list of their names",
+                      help="put names that look like numbers in quotes: `classes: [\"0\", \"1\"]`")
+    if count < 2:
+        raise problem("`classes` needs two classes or more")
+    return value
+
+
+Classes = Annotated[list[str] | int, BeforeValidator(_named_or_counted)]
+
+
+class Labelled(Source):
+    """A source of examples with one class each, cut into stratified parts."""
+
+    classes: Classes | None = Field(
+        default=None, description="the number of classes, or their names in the order of their "
+                                  "numbers; as the data has them where not given")
+    split_seed: int = Field(
+        default=0, ge=0, description="chooses the cut into parts, whatever the training seed")
+    normalise: Normalise | None = Field(
+        default=None, description="`from training split`, or `{mean: […], deviation: […]}`; "
+                                  "values between 0 and 1 where not given")
+    duplicates: Literal["error", "drop", "allow"] = Field(
+        default="error", description="what to do about examples that are in two parts: stop, "
+                                     "leave them out of training, or nothing")
+
+    @property
+    def class_count(self) -> int | None:
+        """The declared number of classes."""
+        return len(self.classes) if isinstance(self.classes, list) else self.classes
+
+    def targets(self) -> tuple[str, ...]:
+        return ("label",)
+
+    def class_names(self, found: Sequence[str], where: str) -> list[str]:
+        """The names of the classes in order, once the data has been looked at.
+
+        Args:
+            found: the names in the data, sorted.
+            where: what holds them, for messages.
+
+        Raises:
+            SpecError: F0634 the recipe declares others.
+        """
+        declared = self.classes
+        wrong = ""
+        if isinstance(declared, int) and declared != len(found):
+            wrong = f"the recipe declares {declared} classes, and {where} has {len(found)}"
+        elif isinstance(declared, list) and (odd := sorted(set(declared) ^ set(found))):
+            has = odd[0] in found
+            wrong = f"the recipe does not declare the class `{odd[0]}` of {where}" if has else (
+                f"the recipe declares a class `{odd[0]}` that {where} does not have")
+        if wrong:
+            raise SpecError([diagnostic(
+                "F0634", wrong, notes=[f"classes of {where}: {listed(found)}"],
+                help="correct `classes`, or leave it out to take what is there")])
+        return list(declared) if isinstance(declared, list) else list(found)
+
+    def assembled(
+        self, given: Mapping[str, Part], field: str, classes: Sequence[str],
+        channels: tuple[str, ...],
+    ) -> Dataset:
+        """The data set, with the parts that the data does not have itself cut from `train`.
+
+        Args:
+            given: the parts that the data has, `train` among them.
+            field: the input's name.
+            classes: their names, in order.
+            channels: what the input's channels are called.
+
+        Raises:
+            SpecError: F0634 a part is given by the data and by the recipe, F0635 an example is
+                in two parts.
+        """
+        import numpy as np
+
+        from runtime.data.dataset import Dataset
+        from runtime.data.leakage import without_leaks
+        from runtime.data.split import stratified
+
+        for name in ("validation", "test"):
+            fraction = getattr(self, name)
+            if name in given and name in self.model_fields_set and fraction:
+                raise SpecError([diagnostic(
+                    "F0634", f"the recipe cuts a {name} part from {self.title}, which has one of "
+                             "its own",
+                    help=f"leave `{name}` out, or say `{name}: 0` to do without")])
+        whole = given["train"]
+        cut = stratified(
+            whole.arrays["label"], 0.0 if "validation" in given else self.validation,
+            0.0 if "test" in given else self.test, self.split_seed)
+        parts = {"train": whole.take(cut.train)}
+        for name in ("validation", "test"):
+            part = given.get(name, whole.take(getattr(cut, name)))
+            parts[name] = part if self.has(name) else part.take(np.arange(0))
+        parts = without_leaks(parts, field, self.title, self.duplicates)
+
+        fields = self.fields()
+        fields["label"] = replace(fields["label"], vocabulary=len(classes))
+        scales = {}
+        if self.normalise is not None and parts["train"].size:
+            scales[field] = self.normalise.scale(parts["train"].arrays[field], channels)
+        fitted = {"classes": {"label": list(classes)},
+                  "normalise": {name: {"mean": scale.mean.tolist(),
+                                       "deviation": scale.deviation.tolist()}
+                                for name, scale in scales.items()}}
+        return Dataset(fields, parts["train"], parts["validation"], parts["test"],
+                       fitted=fitted, labels={"label": tuple(classes)}, normalise=scales)
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """"cat, dog, and 8 more"."""
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

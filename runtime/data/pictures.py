@@ -1,0 +1,185 @@
+"""Picture files on disk as an array of pixels, read through Pillow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from compiler.diagnostics import SpecError, diagnostic
+
+Fit = Literal["crop", "pad", "stretch"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+# How many broken files a message names.
+SHOWN = 5
+# How much of a file that is not kept in memory tells it from others, in bytes.
+BEGINNING = 2**16
+
+
+class Broken(Exception):
+    """A file that is not a picture that can be read; says why."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What pictures are brought to.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        channels: 3 for colours, 1 for grey.
+        fit: `crop` keeps the proportions and cuts off what protrudes, `pad` keeps them and
+            fills with black, `stretch` does not keep them.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: Fit = "crop"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.height, self.width, self.channels
+
+
+class Pictures:
+    """Picture files as an array (pictures, height, width, channels) of uint8.
+
+    They are read when they are asked for, by as many threads as there are cores.
+    """
+
+    def __init__(self, files: Iterable[str], form: Form, root: Path):
+        """
+        Args:
+            files: paths, relative to `root`.
+            form: what to bring them to.
+            root: the folder that holds them all.
+        """
+        self.files, self.form, self.root = np.array(list(files), object), form, root
+        self.dtype = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.files), *self.form.shape
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory they would take."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        files = self.files[indices]
+        if isinstance(files, str):
+            return self._read([files])[0]
+        return self._read(list(files))
+
+    def subset(self, indices: np.ndarray) -> Pictures:
+        return Pictures(self.files[indices], self.form, self.root)
+
+    def digests(self) -> list[bytes]:
+        """Digests of the files' sizes and beginnings, which tell pictures apart."""
+        def digest(name: str) -> bytes:
+            with (self.root / name).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                return hashlib.blake2b(b"%d " % size + file.read(BEGINNING),
+                                       digest_size=16).digest()
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(digest, self.files))
+
+    def _read(self, files: Sequence[str]) -> np.ndarray:
+        """The pictures: (files, height, width, channels).
+
+        Raises:
+            SpecError: F0630 some cannot be read, F0636 Pillow is missing.
+        """
+        library()
+        result = np.empty((len(files), *self.form.shape), np.uint8)
+        broken: list[tuple[str, str]] = []
+
+        def read(start: int) -> None:
+            for number in range(start, min(start + 64, len(files))):
+                try:
+                    result[number] = decoded(self.root / files[number], self.form)
+                except Broken as error:
+                    broken.append((files[number], str(error)))
+
+        starts = range(0, len(files), 64)
+        if len(starts) < 2:
+            for start in starts:
+                read(start)
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(read, starts))
+        if broken:
+            raise _unreadable(sorted(broken), self.root)
+        return result
+
+
+def decoded(path: Path, form: Form) -> np.ndarray:
+    """A picture's pixels: (height, width, channels) uint8.
+
+    Raises:
+        Broken: it cannot be read.
+    """
+    image_module = library()
+    from PIL import ImageOps, UnidentifiedImageError
+
+    try:
+        with image_module.open(path) as file:
+            image: Any = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I;16"):  # Pillow would cut off what lies above 255
+                image = image_module.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            image = image.convert("RGB" if form.channels == 3 else "L")
+            size = (form.width, form.height)
+            if image.size != size:
+                bilinear = image_module.Resampling.BILINEAR
+                match form.fit:
+                    case "crop":
+                        image = ImageOps.fit(image, size, bilinear)
+                    case "pad":
+                        image = ImageOps.pad(image, size, bilinear)
+                    case "stretch":
+                        image = image.resize(size, bilinear)
+            return np.asarray(image).reshape(form.shape)
+    except UnidentifiedImageError:
+        empty = path.stat().st_size == 0
+        raise Broken("the file is empty" if empty else "it is not a picture") from None
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise Broken(said) from None
+
+
+def library() -> Any:
+    """Pillow's `Image` module.
+
+    Raises:
+        SpecError: F0636 it is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise SpecError([diagnostic(
+            "F0636", "reading pictures needs Pillow, which is not installed",
+            help='pip install "flaxspec[images]"')]) from None
+    return Image
+
+
+def _unreadable(broken: list[tuple[str, str]], root: Path) -> SpecError:
+    notes = [f"{file}: {why}" for file, why in broken[:SHOWN]]
+    if len(broken) > SHOWN:
+        notes.append(f"and {len(broken) - SHOWN:,} more")
+    headline = f"{len(broken):,} pictures in `{root}` cannot be read" if len(broken) > 1 else (
+        f"a picture in `{root}` cannot be read")
+    return SpecError([diagnostic("F0630", headline, notes=notes,
+                                 help="replace or remove them")])
