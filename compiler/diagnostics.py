@@ -233,6 +233,7 @@ CODES = {
     "F0617": "an output does not suit the task",
     "F0618": "a part of the data is empty",
     "F0619": "a setting that does not fit the data",
+    "F0620": "a pattern that matches no parameter",
     "F0630": "a data file that cannot be read",
     "F0631": "data without examples",
     "F0632": "a column that the data does not have",

@@ -57,7 +57,8 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
     epochs = -(-steps // per_epoch)
     run = optim.Run(steps, per_epoch)
     clip = recipe.clip.calls if recipe.clip else []
-    optimizer = optim.build(recipe.optimizer, run, clip)
+    optimizer = optim.build(recipe.optimizer, run, clip,
+                            tuple(recipe.learning_rate_factors.items()))
     rate = optim.learning_rate(recipe.optimizer, run)
 
     model, params, rest = PureModel.split(job.model, job.inputs, dataset.normalise)

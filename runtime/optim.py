@@ -1,269 +1,28 @@
-"""Optimisers and schedules, by optax's names and arguments.
+"""Optimisers: optax's own, as a recipe names them.
 
-```yaml
-optimizer: {adamw: {learning_rate: 1e-3, weight_decay: 0.05}}
-optimizer:                                       # a chain, applied in this order
-  - add_decayed_weights: 5e-4
-  - sgd: {learning_rate: {cosine_decay_schedule: {init_value: 0.1}}, momentum: 0.9}
-```
+The recipe's text is read by `optim_document.py`; here the transformation is put together:
 
-`word: value` sets the first argument of optax's function; so does a schedule instead of the
-arguments: `adam: {cosine_decay_schedule: 1e-3}`. Arguments that count steps take steps,
-`3 epochs` or `10%` (of the run); `decay_steps` is the run where it is not given. Weight decay
-leaves norms and biases alone unless `mask: all` says otherwise.
-
-The first half of this file reads a document against the table of optax's signatures and
-needs no JAX; the second half makes the optimiser.
+    clip -> what the recipe lists, weight decay on kernels only -> factors by path
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-from pydantic import PlainValidator, ValidationError, WithJsonSchema
-from pydantic_core import InitErrorDetails, PydanticCustomError
+import jax
+import optax
+import optax.contrib
 
-from compiler.diagnostics import nearest
-from runtime.optax_signatures import TABLE
-from runtime.section import problem
+from runtime.optim_document import Call, Run, Steps, table, undecided
+from runtime.patterns import Factors, factor_of
 
-if TYPE_CHECKING:
-    import jax
-    import optax
-
-DTYPES = ("float32", "bfloat16", "float16")
-MASKS = ("weights", "all")
-AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(steps?|epochs?|%)")
-# Without one of these a chain would walk up the gradient, or nowhere.
-RATED = ("scale", "scale_by_learning_rate", "scale_by_schedule")
-
-
-@dataclass(frozen=True)
-class Run:
-    """How long a run is, in optimiser steps."""
-
-    steps: int
-    steps_per_epoch: int
-
-
-@dataclass(frozen=True)
-class Steps:
-    """A number of steps as the recipe gives it.
-
-    Attributes:
-        amount: how many.
-        unit: "steps", "epochs" or "%" (of the run).
-    """
-
-    amount: float
-    unit: str = "steps"
-
-    def count(self, run: Run) -> int:
-        """The number of optimiser steps, rounded to the nearest."""
-        scale = {"steps": 1.0, "epochs": run.steps_per_epoch, "%": run.steps / 100}[self.unit]
-        return round(self.amount * scale)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function of optax and its arguments: numbers, texts, `Steps`, calls, lists of them."""
-
-    group: str
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-@cache
-def table() -> dict[str, Any]:
-    """The committed table of optax's signatures."""
-    return json.loads(TABLE.read_text())
-
-
-# ---------------------------------------------------------------- reading a document
-
-Place = tuple[int | str, ...]
-
-
-class _Reader:
-    """Reads calls; collects every complaint with its place."""
-
-    def __init__(self) -> None:
-        self.complaints: list[tuple[Place, PydanticCustomError]] = []
-
-    def complain(self, place: Place, headline: str, label: str = "", **more: Any) -> None:
-        self.complaints.append((place, problem(headline, label, code="F0613", **more)))
-
-    def call(self, value: Any, groups: Sequence[str], place: Place) -> Call | None:
-        """`adam`, `{adam: 1e-3}` or `{adam: {…}}`; None after a complaint."""
-        if isinstance(value, str):
-            value = {value: None}
-        if not isinstance(value, Mapping) or len(value) != 1:
-            self.complain(place, f"{_article(groups[0])} is one name with its arguments",
-                          help="for example `adam: {learning_rate: 1e-3}`")
-            return None
-        (name, given), = value.items()
-        group = next((g for g in groups if name in table()[g]), None)
-        if group is None:
-            names = [n for g in groups for n in table()[g]]
-            self.complain((*place, str(name)), f"`{name}` is not {_article(groups[0])} of optax",
-                          nearest(str(name), names), at_key=True,
-                          notes=[f"there are: {', '.join(names)}"])
-            return None
-        return Call(group, name, self.arguments(group, name, given, (*place, name)))
-
-    def arguments(self, group: str, name: str, given: Any, place: Place) -> dict[str, Any]:
-        known: dict[str, dict[str, Any]] = table()[group][name]["arguments"]
-        if given is not None and not known:
-            self.complain(place, f"{name} takes no arguments")
-            return {}
-        is_schedule = isinstance(given, Mapping) and len(given) == 1 and (
-            next(iter(given)) in table()["schedules"])
-        if not isinstance(given, Mapping) or is_schedule:
-            given = {} if given is None else {next(iter(known)): given}
-        arguments: dict[str, Any] = {}
-        for argument, value in given.items():
-            if argument not in known:
-                self.complain((*place, argument), f"`{argument}` is not an argument of {name}",
-                              nearest(str(argument), known), at_key=True,
-                              notes=[f"arguments of {name}: {', '.join(known) or 'none'}"])
-                continue
-            entry = known[argument]
-            if value is None and ("default" in entry and entry["default"] is None):
-                continue
-            arguments[argument] = self.value(entry["kind"], value, (*place, argument))
-        for argument, entry in known.items():
-            if "default" not in entry and argument not in given and argument != "decay_steps":
-                self.complain(place, f"{name} needs `{argument}`", f"`{argument}` is missing")
-        return arguments
-
-    def value(self, kind: str, value: Any, place: Place) -> Any:
-        """What an argument of some kind holds; complaints go to the list."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if kind == "schedule":
-            return value if number else self.call(value, ("schedules",), place)
-        if kind == "steps":
-            return self.steps(value, place)
-        if kind in ("step list", "schedules", "cycles", "numbers"):
-            return self.sequence(kind, value, place)
-        if kind == "scales":
-            if isinstance(value, Mapping):
-                # The keys of a YAML map are texts, numbers too.
-                return [(self.steps(int(k) if str(k).isdecimal() else k, (*place, k)),
-                         self.value("number", v, (*place, k))) for k, v in value.items()]
-            self.complain(place, "expected a map from steps to factors",
-                          help="for example `{50%: 0.1, 75%: 0.1}`")
-            return None
-        if kind.startswith("one of "):
-            choices: Sequence[str] = kind.removeprefix("one of ").split(", ")
-        else:
-            choices = {"dtype": DTYPES, "mask": MASKS}.get(kind, ())
-        if choices:
-            if value not in choices:
-                self.complain(place, f"expected one of {', '.join(choices)}",
-                              nearest(str(value), choices))
-            return value
-        right = {
-            "number": number, "number or null": number or value is None,
-            "int": number and isinstance(value, int), "bool": isinstance(value, bool),
-        }[kind]
-        if not right:
-            words = {"int": "a whole number", "bool": "true or false"}.get(kind, "a number")
-            self.complain(place, f"expected {words}, found {json.dumps(value, default=str)}")
-        return value
-
-    def sequence(self, kind: str, value: Any, place: Place) -> list[Any]:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            self.complain(place, f"expected a list, found {json.dumps(value, default=str)}")
-            return []
-        places = [(*place, i) for i in range(len(value))]
-        if kind == "cycles":
-            return [self.arguments("schedules", "warmup_cosine_decay_schedule", v, p)
-                    for v, p in zip(value, places)]
-        inner = {"step list": "steps", "schedules": "schedule", "numbers": "number"}[kind]
-        values = [self.value(inner, v, p) for v, p in zip(value, places)]
-        if kind == "schedules":  # optax joins functions only
-            values = [Call("schedules", "constant_schedule", {"value": v})
-                      if isinstance(v, int | float) else v for v in values]
-        return values
-
-    def steps(self, value: Any, place: Place) -> Steps | None:
-        """100, `3 epochs` or `10%`."""
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return Steps(value)
-        if isinstance(value, str) and (match := AMOUNT.fullmatch(value)):
-            unit = {"step": "steps", "epoch": "epochs"}.get(match[2], match[2])
-            return Steps(float(match[1]), unit)
-        self.complain(place, f"expected a number of steps, found {json.dumps(value, default=str)}",
-                      help="steps are counted as `500`, `3 epochs` or `10%` (of the run)")
-        return None
-
-
-def _article(group: str) -> str:
-    return {"optimizers": "an optimiser", "schedules": "a schedule"}[group]
-
-
-def read_optimizer(value: Any) -> tuple[Call, ...]:
-    """An optimiser, or a list of optimisers and gradient transformations, as the recipe gives it.
-
-    Raises:
-        ValidationError: names, arguments or values that optax does not have, each with
-            its place below this field.
-    """
-    if isinstance(value, tuple):
-        return value
-    reader = _Reader()
-    if isinstance(value, list):
-        calls = [reader.call(v, ("optimizers", "transforms"), (i,)) for i, v in enumerate(value)]
-        if not any(c is None or c.group == "optimizers" or c.name in RATED for c in calls):
-            reader.complain((), "this chain has no learning rate",
-                            help="end it with an optimiser, such as `sgd: 0.1`")
-    else:
-        calls = [reader.call(value, ("optimizers",), ())]
-    _raise(reader, value)
-    return tuple(c for c in calls if c is not None)
-
-
-def read_steps(value: Any) -> Steps:
-    """A number of steps as the recipe gives it: 500, `3 epochs`, `10%`.
-
-    Raises:
-        ValidationError: it is none of these.
-    """
-    if isinstance(value, Steps):
-        return value
-    reader = _Reader()
-    steps = reader.steps(value, ())
-    _raise(reader, value)
-    assert steps is not None
-    return steps
-
-
-def _raise(reader: _Reader, value: Any) -> None:
-    if reader.complaints:
-        raise ValidationError.from_exception_data("recipe", [
-            InitErrorDetails(type=error, loc=place, input=value)
-            for place, error in reader.complaints])
-
-
-_NAMED = {"oneOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}
-
-Optimizer = Annotated[
-    tuple[Call, ...],
-    PlainValidator(read_optimizer),
-    WithJsonSchema({"oneOf": [*_NAMED["oneOf"], {"type": "array", "items": _NAMED}]}),
-]
-
-
-# ------------------------------------------------------------- making the optimiser
+# The mask that is not about weight decay.
+RATIO = "trust_ratio_mask"
 
 
 def build(
-    calls: Sequence[Call], run: Run, clip: Sequence[Call] = (),
+    calls: Sequence[Call], run: Run, clip: Sequence[Call] = (), factors: Factors = (),
 ) -> optax.GradientTransformationExtraArgs:
     """The optimiser of a recipe.
 
@@ -271,10 +30,20 @@ def build(
         calls: what is applied to the gradients, in this order.
         run: how long the run is.
         clip: what comes before.
+        factors: what multiplies the learning rate of parameters by their path.
     """
-    import optax
+    parts = [_make(call, run) for call in (*clip, *calls)]
+    if factors:
+        parts.append(_scaled(factors))
+    return optax.with_extra_args_support(optax.chain(*parts))
 
-    return optax.with_extra_args_support(optax.chain(*(_make(c, run) for c in (*clip, *calls))))
+
+def _scaled(factors: Factors) -> optax.GradientTransformation:
+    """Multiplies the finished update of each parameter, and so its learning rate."""
+    def scale(updates: Any, _: Any) -> Any:
+        return {path: array * factor_of(path, factors) for path, array in updates.items()}
+
+    return optax.stateless(scale)
 
 
 def learning_rate(calls: Sequence[Call], run: Run) -> Callable[[int], float] | None:
@@ -305,27 +74,49 @@ def _weights(params: Any) -> Any:
 
     Optimisers that treat some parameters apart hand over maps with holes in them.
     """
-    import jax
-
     return jax.tree_util.tree_map_with_path(lambda path, array: decays(path[0].key, array), params)
 
 
 def _make(call: Call, run: Run) -> Any:
     """Call optax's function."""
-    import optax
-    import optax.contrib
-
     entry = table()[call.group][call.name]
     module = optax if entry["module"] == "optax" else optax.contrib
+    make = SPECIAL.get(call.name) or getattr(module, call.name)
     arguments = {name: _value(value, run) for name, value in call.arguments.items()}
-    for name, about in entry["arguments"].items():
-        if about["kind"] == "mask":
-            asked = arguments.pop(name, "weights" if name != "trust_ratio_mask" else None)
-            if asked is not None:
-                arguments[name] = _weights if asked == "weights" else about["default"]
-        if name == "decay_steps" and name not in arguments:
-            arguments[name] = run.steps
-    return getattr(module, call.name)(**arguments)
+    known = entry["arguments"]
+    masks = [name for name in known if known[name]["kind"] == "mask"]
+    asked = {name: arguments.pop(name, None) for name in masks or ("mask",)}
+    if asked.pop(RATIO, None) == "weights":
+        arguments[RATIO] = _weights
+    everywhere = "all" in asked.values()
+    arguments |= {name: known[name]["default"] if everywhere else _weights
+                  for name in asked if name in known}
+    if "decay_steps" in known and "decay_steps" not in arguments:
+        arguments["decay_steps"] = run.steps
+    loose = {name: 0.0 for name in undecided(known)
+             if arguments.get(name, known[name].get("default")) != 0}
+    if everywhere or not loose:
+        return make(**arguments)
+    # The function has no mask of its own: parameters that do not decay get a second one.
+    return optax.partition(
+        {"weights": make(**arguments), "rest": make(**(arguments | loose))},
+        lambda params: jax.tree.map(lambda decays: "weights" if decays else "rest",
+                                    _weights(params)))
+
+
+def _adaptive_grad_clip(clipping: float, eps: float = 1e-3) -> optax.GradientTransformation:
+    """Optax's, with the kernels of convolutions over time cut unit by unit too.
+
+    Optax takes an array of three axes for attention heads; here it is (window, in, out).
+    """
+    return optax.partition(
+        {"usual": optax.adaptive_grad_clip(clipping, eps),
+         "kernel": optax.adaptive_grad_clip(clipping, eps, axis=(0, 1))},
+        lambda params: jax.tree.map(lambda p: "kernel" if p.ndim == 3 else "usual", params))
+
+
+# Functions of optax that want to know more of our parameters.
+SPECIAL: dict[str, Callable[..., Any]] = {"adaptive_grad_clip": _adaptive_grad_clip}
 
 
 def _value(value: Any, run: Run) -> Any:

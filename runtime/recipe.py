@@ -19,13 +19,11 @@ from compiler.spec import Document, Raw
 from compiler.types import TensorType
 from runtime.data import WORDS, DataSource, anchored
 from runtime.data.source import Source
-from runtime.optim import Call, Optimizer
+from runtime.optim_document import Optimizer
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
 from runtime.tasks.task import Task
-
-Positive = Annotated[int, Field(gt=0)]
-PositiveNumber = Annotated[float, Field(gt=0)]
+from runtime.train_parts import Clip, Positive
 
 
 class Recipe(Document):
@@ -34,30 +32,6 @@ class Recipe(Document):
     data: Raw = Field(default=None, description="what to train on")
     task: Raw = Field(default=None, description="what the outputs are compared with, and how")
     train: Raw = Field(default=None, description="how to train")
-
-
-class Clip(Section):
-    """What large gradients are cut down to."""
-
-    norm: PositiveNumber | None = Field(
-        default=None, description="the largest norm of all gradients together")
-    value: PositiveNumber | None = Field(default=None, description="the largest absolute value")
-
-    @model_validator(mode="after")
-    def _cuts_something(self) -> Self:
-        if self.norm is None and self.value is None:
-            raise problem("`clip` cuts nothing", help="say `clip: {norm: 1.0}`")
-        return self
-
-    @property
-    def calls(self) -> list[Call]:
-        """The optax transformations that it stands for."""
-        calls = []
-        if self.value is not None:
-            calls.append(Call("transforms", "clip", {"max_delta": self.value}))
-        if self.norm is not None:
-            calls.append(Call("transforms", "clip_by_global_norm", {"max_norm": self.norm}))
-        return calls
 
 
 class Train(Section):
@@ -74,6 +48,10 @@ class Train(Section):
     optimizer: Optimizer = Field(
         description="one of optax's optimisers by name, or a chain of its transformations")
     clip: Clip | None = Field(default=None, description="what large gradients are cut down to")
+    learning_rate_factors: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="what multiplies the learning rate of some parameters, by a "
+                                "pattern of their paths: `{stem: 0.1, stage*.unit0: 0.3}`; the "
+                                "last that matches counts")
     seed: int = Field(
         default=0, ge=0, lt=2**32,
         description="decides initial weights, order, augmentation and dropout")

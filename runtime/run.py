@@ -15,6 +15,7 @@ from compiler.resolve import Program
 from compiler.source import Source
 from compiler.tree import Mapping
 from runtime.data import anchored
+from runtime.patterns import check_patterns
 from runtime.recipe import Recipe, Training, check_training, read_training
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def prepare(
         inputs = check_training(
             training, {v.name: v.type for v in graph.inputs},
             {name: value.type for name, value in graph.outputs.items()}, report)
+        check_patterns(training.train.learning_rate_factors, graph, report,
+                       training.spans["train"])
     report.check()
     assert training is not None, "no training and no error"
     return Prepared(program, graph, training, inputs)

@@ -12,8 +12,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from runtime.optax_signatures import GROUPS, TABLE, signatures, written
-from runtime.optim import Optimizer, Run, Steps, build, decays, read_steps, table
+from runtime.optim import build, decays
 from runtime.optim import learning_rate as rate_of
+from runtime.optim_document import Optimizer, Run, Steps, read_steps, table
+from runtime.patterns import matches
+from runtime.train_parts import Clip
 
 RUN = Run(steps=200, steps_per_epoch=10)
 PARAMS = {"conv_1.kernel": jnp.array([[1.0, -2.0], [3.0, 4.0]]),
@@ -70,7 +73,7 @@ def test_the_table_is_that_of_the_installed_optax():
 
 
 def test_reading_an_optimiser_imports_neither_jax_nor_numpy():
-    program = ("import sys; from runtime.optim import read_optimizer;"
+    program = ("import sys; from runtime.optim_document import read_optimizer;"
                "read_optimizer({'adamw': {'learning_rate': {'cosine_decay_schedule': 1e-3}}});"
                "print([m for m in ('jax', 'flax', 'numpy', 'optax') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
@@ -249,3 +252,74 @@ def test_the_committed_table_is_json_with_a_line_for_each_function():
 
 def test_steps_are_steps_when_nothing_is_said():
     assert Steps(5).count(RUN) == 5
+
+
+# ------------------------------------------------------------------ decay, clipping, factors
+
+
+@pytest.mark.parametrize("name", ["novograd", "madgrad", "prodigy", "dadapt_adamw", "momo",
+                                  "momo_adam"])
+def test_decay_spares_norms_and_biases_where_optax_has_no_mask_for_it(name):
+    plain, decayed = (stepped(build(read({name: {"learning_rate": 0.1, "weight_decay": d}}), RUN))
+                      for d in (0.0, 0.5))
+    alone = stepped(build(read({name: {"learning_rate": 0.1, "weight_decay": 0.5, "mask": "all"}}),
+                          RUN))
+    assert (plain["conv_1.kernel"] != decayed["conv_1.kernel"]).any()
+    assert any((plain[n] != alone[n]).any() for n in ("conv_1.bias", "norm_1.scale"))
+    if name in ("novograd", "madgrad"):  # the others fit one step size to all their parameters
+        for path in ("conv_1.bias", "norm_1.scale"):
+            np.testing.assert_array_equal(plain[path], decayed[path])
+        np.testing.assert_array_equal(decayed["conv_1.kernel"], alone["conv_1.kernel"])
+
+
+def test_muon_decays_what_it_leaves_to_adam_only_where_asked():
+    setting = {"learning_rate": 0.1, "adam_weight_decay": 0.5}
+    plain, spared, all_ = (stepped(build(read({"muon": more}), RUN)) for more in (
+        {"learning_rate": 0.1}, setting, setting | {"weight_decay_mask": "all"}))
+    np.testing.assert_array_equal(plain["conv_1.bias"], spared["conv_1.bias"])
+    assert (plain["conv_1.bias"] != all_["conv_1.bias"]).all()
+
+
+def test_a_factor_multiplies_the_learning_rate_of_what_matches():
+    factors = (("conv_1", 0.1), ("**.bias", 0.0))
+    given = read({"adamw": {"learning_rate": 0.1, "weight_decay": 0.3}})
+    after = stepped(build(given, RUN, factors=factors))
+    slow = stepped(build(read({"adamw": {"learning_rate": 0.01, "weight_decay": 0.3}}), RUN))
+    usual = stepped(build(given, RUN))
+    np.testing.assert_allclose(after["conv_1.kernel"], slow["conv_1.kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(after["conv_1.bias"], PARAMS["conv_1.bias"])
+    np.testing.assert_array_equal(after["norm_1.scale"], usual["norm_1.scale"])
+
+
+@pytest.mark.parametrize("pattern, path, right", [
+    ("stem", "stem.conv_1.kernel", True), ("stem", "stem2.conv_1.kernel", False),
+    ("stage*.unit0", "stage3.unit0.basic_1.body.conv_1.kernel", True),
+    ("stage*.unit0", "stage3.unit1.conv_1.kernel", False),
+    ("*", "dense_1.kernel", True), ("conv_1", "stem.conv_1.kernel", False),
+    ("**.conv_1", "stem.conv_1.kernel", True), ("**.bias", "bias", True),
+    ("**.bias", "a.b.c.bias", True), ("**.bias", "a.b.recurrent_bias", False),
+    ("a.**.kernel", "a.kernel", True), ("a+b", "aab.kernel", False),
+])
+def test_a_pattern_speaks_of_steps_of_a_path(pattern, path, right):
+    assert matches(pattern, path) is right
+
+
+def test_adaptive_clipping_is_by_unit_for_every_rank_of_kernel():
+    draw = np.random.default_rng(0)
+    params = {f"k{len(shape)}.kernel": jnp.asarray(draw.normal(size=shape), jnp.float32)
+              for shape in ((4,), (4, 3), (2, 4, 3), (2, 2, 4, 3))}
+    gradients = {name: 3 * value[::-1] for name, value in params.items()}
+    clip, = Clip(adaptive=0.01).calls
+    updates, _ = (ours := build([], RUN, clip=[clip])).update(
+        gradients, ours.init(params), params)
+    for name, param in params.items():
+        unit = tuple(range(param.ndim - 1)) or 0
+        norms = [np.sqrt((np.asarray(a) ** 2).sum(unit)) for a in (param, gradients[name])]
+        expected = gradients[name] * np.minimum(1, 0.01 * norms[0] / norms[1])
+        np.testing.assert_allclose(updates[name], expected, rtol=1e-5)
+
+
+def test_a_run_of_epochs_that_differ_in_length_counts_epochs_from_the_beginning():
+    run = Run(steps=45, steps_per_epoch=20, epoch_ends=(20, 30, 35, 40, 45))
+    assert [read_steps(text).count(run) for text in (
+        "1 epoch", "1.5 epochs", "3 epochs", "5 epochs", "20%", 7)] == [20, 25, 35, 45, 9, 7]
