@@ -260,10 +260,9 @@ def test_steps_are_steps_when_nothing_is_said():
 @pytest.mark.parametrize("name", ["novograd", "madgrad", "prodigy", "dadapt_adamw", "momo",
                                   "momo_adam"])
 def test_decay_spares_norms_and_biases_where_optax_has_no_mask_for_it(name):
-    plain, decayed = (stepped(build(read({name: {"learning_rate": 0.1, "weight_decay": d}}), RUN))
-                      for d in (0.0, 0.5))
-    alone = stepped(build(read({name: {"learning_rate": 0.1, "weight_decay": 0.5, "mask": "all"}}),
-                          RUN))
+    plain, decayed, alone = (
+        stepped(build(read({name: {"learning_rate": 0.1, "weight_decay": d, "mask": mask}}), RUN),
+                steps=2) for d, mask in ((0.0, None), (0.5, "weights"), (0.5, "all")))
     assert (plain["conv_1.kernel"] != decayed["conv_1.kernel"]).any()
     assert any((plain[n] != alone[n]).any() for n in ("conv_1.bias", "norm_1.scale"))
     if name in ("novograd", "madgrad"):  # the others fit one step size to all their parameters
@@ -274,7 +273,7 @@ def test_decay_spares_norms_and_biases_where_optax_has_no_mask_for_it(name):
 
 def test_muon_decays_what_it_leaves_to_adam_only_where_asked():
     setting = {"learning_rate": 0.1, "adam_weight_decay": 0.5}
-    plain, spared, all_ = (stepped(build(read({"muon": more}), RUN)) for more in (
+    plain, spared, all_ = (stepped(build(read({"muon": more}), RUN), 1) for more in (
         {"learning_rate": 0.1}, setting, setting | {"weight_decay_mask": "all"}))
     np.testing.assert_array_equal(plain["conv_1.bias"], spared["conv_1.bias"])
     assert (plain["conv_1.bias"] != all_["conv_1.bias"]).all()
