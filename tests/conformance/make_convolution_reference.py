@@ -50,6 +50,10 @@ CASES: dict[str, tuple[str, dict[str, Any], nn.Module, tuple[int, ...]]] = {
     "conv2d_dilated": (
         "conv", {"filters": 4, "kernel": 3, "dilation": 2, "padding": 1},
         conv(2, 17, 4, 3, dilation=2, padding=1), (17, 7, 6)),
+    "conv2d_dilated_one_way": (
+        "conv", {"filters": 3, "kernel": [3, 2], "stride": [1, 2], "dilation": [2, 1],
+                 "padding": [1, 0]},
+        conv(2, 4, 3, (3, 2), stride=(1, 2), dilation=(2, 1), padding=(1, 0)), (4, 7, 6)),
     "conv2d_rectangular": (
         "conv", {"filters": 4, "kernel": [3, 2], "stride": [1, 2], "padding": [2, 0]},
         conv(2, 3, 4, (3, 2), stride=(1, 2), padding=(2, 0)), (3, 6, 7)),
