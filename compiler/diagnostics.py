@@ -248,6 +248,9 @@ CODES = {
     "F0805": "a file of weights that cannot be read",
     "F0806": "weights that do not fit the model",
     "F0807": "a file that is there already",
+    "F0810": "not the folder of a finished run",
+    "F0811": "an input that does not fit the model",
+    "F0812": "a report that cannot be written",
     "F0899": "an internal error",
 }
 

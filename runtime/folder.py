@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from compiler.targets.canonical import write_canonical
 
 SPEC, METRICS = "spec.yaml", "metrics.jsonl"
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
-PREPROCESSING = "preprocessing.json"
+PREPROCESSING, ENVIRONMENT = "preprocessing.json", "environment.json"
+REPORT = "report.html"
 
 
 def make_folder(out: Path | None, name: str) -> Path:
@@ -59,14 +59,13 @@ def write_spec(folder: Path, program: Program, command: str) -> None:
     path.write_text(f"# Made by: {comment}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
-def write_preprocessing(folder: Path, fitted: Mapping[str, Any]) -> None:
-    """Write what the data taught and the model needs: vocabularies, names, means."""
-    text = json.dumps(fitted, ensure_ascii=False, indent=1)
-    (folder / PREPROCESSING).write_text(text + "\n", encoding="utf-8")
-
-
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Write summary.json, the last file of a run: where it is, the run was finished."""
-    partial = folder / f"{SUMMARY}.partial"
-    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / SUMMARY)
+    """Write summary.json, where it is, the run was finished."""
+    write_json(folder / SUMMARY, summary)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file as a whole: what was there is there until it is replaced."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -131,14 +131,16 @@ def execute(
         from compiler.lower.build import build_model, load_named_weights
         from compiler.lower.weights import save_weights
         from compiler.passes import optimise
+        from runtime import preprocessing
         from runtime.loop import Job, device, train
+        from runtime.report.environment import environment
 
+        files.write_json(folder / files.ENVIRONMENT, environment())
         note.text = device()
     with stage("data", listeners) as note:
         dataset = training.data.load()
         check_loaded(prepared, dataset)
-        if dataset.fitted:
-            files.write_preprocessing(folder, dataset.fitted)
+        preprocessing.write(folder / files.PREPROCESSING, preprocessing.Preprocessing.of(dataset))
         note.text = ", ".join(f"{part.size:,} {name}" for name, part in (
             ("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
             if part.size)
@@ -157,4 +159,13 @@ def execute(
             training.spans["train"], help="make `batch_size` smaller")]) from None
     save_weights(model, folder / files.WEIGHTS, {"name": program.name})
     files.write_summary(folder, result.as_json())
+    with stage("report", listeners):
+        from runtime.report.html import write_report
+        from runtime.saved import Trained
+
+        known = preprocessing.Preprocessing.of(dataset)
+        trained = Trained(model, training, prepared.inputs, known, folder)
+        part = dataset.test if dataset.test.size else dataset.validation
+        details = trained.evaluate(part)[1] if part.size else {}
+        write_report(folder, prepared, plan_of(prepared), trained, dataset, details)
     return result

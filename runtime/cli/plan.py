@@ -11,9 +11,9 @@ from compiler.diagnostics import as_json as diagnostic_json
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, Reach, as_json, make_plan, unknown_inputs
-from runtime.cli.fold import Branch, described, fitting_depth, tree, unfolded
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, short, show, size_of
 from runtime.recipe import Recipe
+from runtime.report.fold import Branch, described, fitting_depth, tree, unfolded
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batch: int,

@@ -136,12 +136,12 @@ def unfolded(branches: Sequence[Branch], depth: int) -> list[tuple[int, Branch]]
     return lines
 
 
-def fitting_depth(branches: Sequence[Branch]) -> int:
-    """The greatest depth whose lines fit a screen, at least 1."""
+def fitting_depth(branches: Sequence[Branch], most: int = SCREEN) -> int:
+    """The greatest depth that needs at most so many lines, at least 1."""
     depth, lines = 1, len(unfolded(branches, 1))
     while True:
         more = len(unfolded(branches, depth + 1))
-        if more == lines or more > SCREEN:
+        if more == lines or more > most:
             return depth
         depth, lines = depth + 1, more
 

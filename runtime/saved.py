@@ -1,0 +1,218 @@
+"""A finished run, taken up again: to predict, to evaluate, to go on in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from compiler.diagnostics import Report, SpecError, diagnostic, nearest
+from compiler.lower.build import build_model
+from compiler.lower.module import Model
+from compiler.lower.tensor import Tensor
+from compiler.lower.weights import load_weights
+from compiler.passes import optimise
+from runtime import folder as files
+from runtime import preprocessing
+from runtime.arrays import arrays_part, is_arrays
+from runtime.batch import Batch
+from runtime.data.dataset import Part
+from runtime.data.pipeline import examples
+from runtime.meter import Meter
+from runtime.preprocessing import Preprocessing
+from runtime.recipe import Training
+from runtime.run import Prepared, prepare
+from runtime.step import PureModel, evaluation_step
+from runtime.tasks.task import Task
+
+Inputs = Sequence[Any] | np.ndarray
+# Examples at once where the recipe's batch is larger or nobody says.
+BATCH = 256
+
+
+class Trained:
+    """A trained model with what stands before and behind it.
+
+    Example:
+        >>> run = flaxspec.load("runs/digits-1")
+        >>> run.predict(images)[0]["label"]
+        '7'
+        >>> run.model(images)                   # the plain nnx.Module, in evaluation
+
+    Attributes:
+        model: the module, switched to evaluation, with the run's weights.
+        training: the recipe's `data`, `task` and `train`.
+        preprocessing: what the data taught.
+        folder: where the run is kept; None where it is not.
+    """
+
+    def __init__(
+        self, model: Model, training: Training, inputs: Mapping[str, str],
+        known: Preprocessing, folder: Path | None = None,
+    ):
+        """Take a model with its trained weights in it; `inputs` are the fields it gets."""
+        model.eval()
+        self.model, self.training, self.folder = model, training, folder
+        self.preprocessing = known
+        self._pure, self._params, self._rest = PureModel.split(model, inputs, known.normalise)
+
+        def forward(params: Any, rest: Any, batch: Batch, key: jax.Array) -> dict[str, Tensor]:
+            return self._pure.run(params, rest, batch, training=False, key=key)[0]
+
+        self._forward = jax.jit(forward)
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """For each input of the model the field of the data that it gets."""
+        return self._pure.inputs
+
+    @property
+    def task(self) -> Task:
+        return self.training.task
+
+    def predict(self, inputs: Inputs, *, batch_size: int = BATCH) -> list[dict[str, Any]]:
+        """What the model says of raw inputs, in the data's own words and units.
+
+        Args:
+            inputs: what the run's data source takes: paths of pictures or sounds, texts, rows
+                of a table as maps, or arrays as the model's input has them.
+            batch_size: how many at once; no prediction depends on it.
+
+        Returns:
+            For each input a map: `label` and `probabilities` of a classification, `forecast`
+            of a forecast, and so on.
+
+        Raises:
+            SpecError: F0811 an input does not fit; others by the source.
+        """
+        return [] if not len(inputs) else self.predictions(self.encode(inputs), batch_size)
+
+    def encode(self, inputs: Inputs) -> Part:
+        """Raw inputs as the fields that the model takes.
+
+        Raises:
+            SpecError: F0811 an input does not fit; others by the source.
+        """
+        wanted = {field: self.preprocessing.meaning.fields[field]
+                  for field in self._pure.inputs.values()}
+        if is_arrays(inputs, list(wanted)):
+            return arrays_part(inputs, wanted)
+        try:
+            return self.training.data.encode(list(inputs), self.preprocessing.fitted)
+        except NotImplementedError:
+            return arrays_part(inputs, wanted)
+
+    def predictions(self, part: Part, batch_size: int = BATCH) -> list[dict[str, Any]]:
+        """What the model says of the examples of a part, in order."""
+        return [told for outputs, batch in self.outputs(part, batch_size)
+                for told in self.task.predictions(outputs, batch, self.preprocessing.meaning)]
+
+    def truths(self, part: Part, batch_size: int = BATCH) -> list[dict[str, Any]]:
+        """What the targets of a part say, in the terms of `predictions`."""
+        return [told for batch in _batches(part, batch_size)
+                for told in self.task.truths(batch, self.preprocessing.meaning)]
+
+    def outputs(self, part: Part, batch_size: int) -> Iterator[tuple[dict[str, Tensor], Batch]]:
+        """The model's outputs, batch by batch; the last batch is filled up."""
+        for batch in _batches(part, batch_size):
+            yield self.forward(batch), batch
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The model's outputs for a batch."""
+        return self._forward(self._params, self._rest, batch, jax.random.key(0))
+
+    def evaluate(
+        self, part: Part | None = None, batch_size: int = BATCH,
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """The figures of a part, and what there is to say beyond them.
+
+        Args:
+            part: examples with their targets; the run's own test part where not given.
+            batch_size: how many at once; no figure depends on it.
+        """
+        if part is None:
+            part = self.training.data.load().test
+        dataset = self.preprocessing.around(part)
+        meter, key = Meter(), jax.random.key(0)
+        measure = evaluation_step(self._pure, self.task)
+        for batch in _batches(part, batch_size):
+            meter.add(measure(self._params, self._rest, batch, key))
+        means = meter.means()
+        return self.task.finish(means, dataset), self.task.details(means, dataset)
+
+
+def load(run: str | Path) -> Trained:
+    """A finished run from its folder.
+
+    Args:
+        run: the folder, or its name in `runs/`.
+
+    Raises:
+        SpecError: F0810 it is not the folder of a finished run, F0805 and F0806 its weights are
+            damaged.
+    """
+    folder = find(run)
+    prepared, known = _read(folder)
+    model = build_model(optimise(prepared.graph), seed=prepared.training.train.seed)
+    load_weights(model, folder / files.WEIGHTS, prepared.graph)
+    training = prepared.training
+    return Trained(model, training, prepared.inputs, known, folder)
+
+
+def find(run: str | Path) -> Path:
+    """The folder of a finished run.
+
+    Raises:
+        SpecError: F0810 there is none, or it is something else.
+    """
+    folder = Path(run)
+    if not folder.exists() and (Path("runs") / run).is_dir():
+        folder = Path("runs") / run
+    if not folder.is_dir():
+        beside = [p.name for p in Path("runs").iterdir()] if Path("runs").is_dir() else []
+        what = "a file" if folder.exists() else "not there"
+        raise SpecError([diagnostic(
+            "F0810", f"`{run}` is not the folder of a run: it is {what}",
+            help=nearest(folder.name, beside) or "`flaxspec runs` lists the runs there are")])
+    if not (folder / files.SPEC).exists():
+        raise SpecError([diagnostic(
+            "F0810", f"`{run}` is not the folder of a run: it has no `{files.SPEC}`",
+            help="`flaxspec runs` lists the runs there are")])
+    missing = [name for name in (files.WEIGHTS, files.PREPROCESSING)
+               if not (folder / name).exists()]
+    if missing:
+        raise SpecError([diagnostic(
+            "F0810", f"the run in `{run}` is not finished: it has no `{missing[0]}`",
+            help=f"finish it with `compile-and-train {folder / files.SPEC} --out {folder} "
+                 "--resume`, or train it again")])
+    return folder
+
+
+def _read(folder: Path) -> tuple[Prepared, Preprocessing]:
+    """The checked spec and the preprocessing of a run."""
+    prepared = prepare(folder / files.SPEC, Report())
+    try:
+        return prepared, preprocessing.read(folder / files.PREPROCESSING)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpecError([diagnostic(
+            "F0810", f"`{folder / files.PREPROCESSING}` is damaged",
+            notes=[f"{type(error).__name__}: {error}".partition("\n")[0]],
+            help="take it from a copy of the run, or train it again")]) from None
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """The summary of a run; {} where it is not finished or damaged."""
+    try:
+        found = json.loads((folder / files.SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _batches(part: Part, batch_size: int) -> Iterator[Batch]:
+    size = max(1, min(batch_size, part.size))
+    return iter(examples(part).batches(np.arange(part.size), size))

@@ -1,0 +1,170 @@
+"""report.html and what it is made of."""
+
+from __future__ import annotations
+
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler.diagnostics import Report
+from compiler.pipeline import Request, make_graph
+from compiler.targets.diagram import drawings, standalone
+from compiler.targets.diagram_layout import Box, Edge, lay_out
+from runtime.report.chart import Line, chart, ticks
+from runtime.report.png import as_pixels, png
+from runtime.report.samples import text_of
+
+VOID = {"meta", "img", "br", "circle"}
+
+
+class Checked(HTMLParser):
+    """Fails where tags are not closed in order; collects them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, tag
+
+
+@pytest.fixture(scope="module")
+def text(finished: Path) -> str:
+    return (finished / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_is_well_formed_and_has_every_section(text: str) -> None:
+    page = Checked()
+    page.feed(text)
+    assert page.open == []
+    sections = [attrs["id"] for tag, attrs in page.seen if tag == "section"]
+    assert sections == ["curves", "evidence", "plan", "architecture", "reproduce"]
+
+
+def test_the_report_needs_nothing_from_outside_and_no_scripts(text: str) -> None:
+    page = Checked()
+    page.feed(text)
+    links = [value for _, attrs in page.seen for name, value in attrs.items()
+             if name in ("src", "href", "xlink:href")]
+    assert links and all(link and link.startswith(("#", "data:")) for link in links)
+    assert not [tag for tag, _ in page.seen if tag in ("script", "link", "iframe")]
+    assert "@import" not in text and "url(http" not in text
+
+
+def test_names_in_the_report_cannot_be_markup(text: str) -> None:
+    assert "A small network on &lt;digits&gt;" in text
+    assert "<digits>" not in text
+
+
+def test_the_report_shows_scores_curves_confusion_and_mistakes(text: str) -> None:
+    assert "accuracy on test" in text and "Confusion matrix" in text
+    assert text.count('class="line validation"') >= 2
+    assert "data:image/png;base64," in text and "The most certain mistakes" in text
+    assert "compile-and-train small.yaml" in text and "<td>seed</td>" in text
+
+
+# --------------------------------------------------------------------------- pictures
+
+
+def test_a_png_holds_its_pixels() -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    data = png(pixels)
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    chunks, at = {}, 8
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + size]
+        assert struct.unpack(">I", data[at + 8 + size:at + 12 + size])[0] == zlib.crc32(kind + body)
+        chunks[kind], at = body, at + 12 + size
+    assert struct.unpack(">IIBB", chunks[b"IHDR"][:10]) == (3, 2, 8, 2)
+    rows = zlib.decompress(chunks[b"IDAT"])
+    assert rows == b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def test_a_picture_of_five_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="5 channels"):
+        png(np.zeros((1, 1, 5), np.uint8))
+
+
+def test_images_of_any_range_become_bytes() -> None:
+    assert as_pixels(np.array([[[0.0], [1.0]]])).ravel().tolist() == [0, 255]
+    assert as_pixels(np.array([[[-1.0], [1.0]]])).ravel().tolist() == [0, 255]
+    assert as_pixels(np.full((1, 1, 7), 0.5)).shape == (1, 1, 1)
+
+
+# ----------------------------------------------------------------------------- charts
+
+
+@pytest.mark.parametrize("low, high", [(0, 1), (0.13, 0.98), (-3, 12.5), (5, 5), (0, 0),
+                                       (1e-7, 3e-7), (1e6, 9e6)])
+def test_ticks_are_few_and_hold_the_data_between_them(low: float, high: float) -> None:
+    found = ticks(low, high, 5)
+    assert 2 <= len(found) <= 8
+    assert found[0] <= low and found[-1] >= high and found[0] < found[-1]
+
+
+def test_a_chart_leaves_out_what_is_no_number_and_thins_out_the_rest() -> None:
+    points = [(i, float("nan") if i == 3 else i % 7) for i in range(5000)]
+    text = chart("loss", [Line("loss", points)])
+    assert "nan" not in text and text.count("L") < 2000
+    assert chart("loss", [Line("loss", [(1, float("inf"))])]) == ""
+
+
+def test_tokens_become_text() -> None:
+    assert text_of(list("to be")) == "to be"
+    assert text_of(["to", "be", "or"]) == "to be or" and text_of([]) == ""
+
+
+# --------------------------------------------------------------------------- drawings
+
+
+@pytest.mark.parametrize("name", ["resnet50", "googlenet_aux", "lstm_classifier", "mobilenet_v2",
+                                  "vgg16", "zaremba_small"])
+def test_every_architecture_can_be_drawn(name: str) -> None:
+    found = drawings(make_graph(Request(name), Report()))
+    assert found
+    for drawing in found:
+        root = ElementTree.fromstring(standalone(drawing))
+        _, _, width, height = map(float, root.attrib["viewBox"].split())
+        boxes = [tuple(float(r.attrib[k]) for k in ("x", "y", "width", "height"))
+                 for r in root.iter("{http://www.w3.org/2000/svg}rect")]
+        assert len(boxes) >= 3
+        for x, y, w, h in boxes:
+            assert x >= -1 and y >= -1 and x + w <= width and y + h <= height
+        for i, (x, y, w, h) in enumerate(boxes):
+            for a, b, c, d in boxes[:i]:
+                assert x >= a + c or a >= x + w or y >= b + d or b >= y + h, "boxes overlap"
+
+
+def test_repeated_blocks_are_one_box_and_drawn_once() -> None:
+    found = drawings(make_graph(Request("resnet50"), Report()))
+    assert [d.title for d in found] == ["resnet50", "unit", "unit"]
+    assert re.findall(r"×\d", found[0].svg) == ["×2", "×3", "×5", "×2"]
+
+
+def test_no_line_runs_through_a_box() -> None:
+    boxes = [Box(40, 20)] * 6
+    edges = [Edge(0, 1), Edge(0, 5), Edge(1, 2), Edge(1, 4), Edge(2, 3), Edge(3, 4), Edge(4, 5)]
+    layout = lay_out(boxes, edges, 10)
+    for edge, route in zip(edges, layout.routes):
+        for (x0, y0), (x1, y1) in zip(route, route[1:]):
+            assert x0 == x1 or y0 == y1
+            for number, ((x, y), box) in enumerate(zip(layout.places, boxes)):
+                inside = (min(x0, x1) < x + box.width and max(x0, x1) > x
+                          and min(y0, y1) < y + box.height and max(y0, y1) > y)
+                assert not inside or number in (edge.source, edge.target)
