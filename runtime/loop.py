@@ -64,8 +64,8 @@ def train(job: Job, dataset: Dataset, listeners: Sequence[Listener] = ()) -> Res
     model, params, rest = PureModel.split(job.model, job.inputs, dataset.normalise)
     state = State(params, rest, optimizer.init(params), jnp.zeros((), jnp.int32))
     key = jax.random.key(recipe.seed)
-    images = {name: dataset.fields[name] for name in job.inputs.values()}
-    step = train_step(model, task, optimizer, augmentation(job.training.data.augment, images))
+    augment = augmentation(job.training.data.augment, dataset.fields, job.inputs.values())
+    step = train_step(model, task, optimizer, augment)
     measure = evaluation_step(model, task)
     seen = {"train": examples(dataset.train), "validation": examples(dataset.validation),
             "test": examples(dataset.test)}

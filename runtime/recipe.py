@@ -154,7 +154,7 @@ def check_training(
     names = [name for name in fields if name not in training.data.targets()]
     for change in training.data.augment:
         if not any(change.takes(fields[name]) for name in names):
-            report.error("F0611", f"`{change.word}` changes images, and "
+            report.error("F0611", f"`{change.word}` changes {change.changes}, and "
                                   f"{training.data.title} has none", training.spans["data"])
     bound: dict[str, str] = {}
     for name, wanted in inputs.items():

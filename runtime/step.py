@@ -6,7 +6,7 @@ passes through `jax.jit`: cheaper to call than `nnx.jit`, and nothing is changed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -157,15 +157,22 @@ def evaluation_step(
 
 
 def augmentation(
-    changes: Sequence[Augmentation], fields: Mapping[str, TensorType],
+    changes: Sequence[Augmentation], fields: Mapping[str, TensorType], inputs: Collection[str],
 ) -> Callable[[Batch, jax.Array], Batch]:
-    """The function that makes all changes of a list, each to every field that it takes."""
+    """The function that makes all changes of a list, each to every field that it takes.
+
+    Args:
+        changes: the list.
+        fields: the types of all fields.
+        inputs: those that the model gets. Of the others, the targets, only what has a place
+            for each pixel is changed, and only by what moves pixels about.
+    """
 
     def augment(batch: Batch, key: jax.Array) -> Batch:
         arrays = dict(batch.arrays)
         for number, change in enumerate(changes):
             for name, kind in fields.items():
-                if change.takes(kind):
+                if change.takes(kind) and (name in inputs or change.moves):
                     arrays[name] = change.apply(arrays[name], jax.random.fold_in(key, number))
         return batch._replace(arrays=arrays)
 
