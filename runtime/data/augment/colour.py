@@ -57,22 +57,22 @@ def grey(images: jax.Array) -> jax.Array:
     return images @ jnp.array([[0.299], [0.587], [0.114]], images.dtype)
 
 
-def mixed(images: jax.Array, base: jax.Array, factor: jax.Array) -> jax.Array:
+def mixed(images: jax.Array, base: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Between `base` (factor 0) and the images (factor 1), or beyond, kept between 0 and 1."""
     return (base + factor * (images - base)).clip(0, 1)
 
 
-def brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
+def brightness(images: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Images with more light, or less: factor (batch, 1, 1, 1)."""
     return (images * factor).clip(0, 1)
 
 
-def contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
+def contrast(images: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Images farther from their mean brightness, or nearer: factor (batch, 1, 1, 1)."""
     return mixed(images, grey(images).mean(axis=(1, 2, 3), keepdims=True), factor)
 
 
-def saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
+def saturation(images: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Images with stronger colours, or weaker: factor (batch, 1, 1, 1)."""
     return mixed(images, grey(images), factor)
 

@@ -88,7 +88,7 @@ def _colours(strength: float) -> list[Callable[[jax.Array, jax.Array], jax.Array
             lambda images, sign: autocontrast(images), lambda images, sign: equalized(images)]
 
 
-def sharpness(images: jax.Array, factor: jax.Array) -> jax.Array:
+def sharpness(images: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Images away from their smoothed selves, or towards them; the rim stays."""
     import jax.numpy as jnp
 
