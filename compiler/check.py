@@ -146,13 +146,16 @@ def validate(
     for key, value in node.items():
         if key not in fields:
             failed = True
+            close = near(key, fields, report)
             report.error(
                 "F0203",
                 f"`{key}` is not a {part} of {what}",
                 node.key_spans[key],
-                near(key, fields, report),
+                close,
                 notes=(f"{part}s of {what}: {', '.join(fields) or 'none'}",),
             )
+            if close and (meant := close.split("`")[1]) not in node:
+                unknown.add(meant)  # it is not missing as well
             continue
         if _is_raw(fields[key]):
             data[key] = value

@@ -7,6 +7,7 @@ renderers at the bottom turn it into the form of the terminal or into JSON.
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -262,8 +263,14 @@ _GUTTER = "34"
 _BOLD = "1"
 
 
-def render(diagnostic: Diagnostic, *, colour: bool = False) -> str:
-    """The diagnostic in the form of the terminal, which docs/errors.md shows."""
+def render(diagnostic: Diagnostic, *, colour: bool = False, width: int | None = None) -> str:
+    """The diagnostic in the form of the terminal, which docs/errors.md shows.
+
+    Args:
+        diagnostic: what to say.
+        colour: with the colours of a terminal.
+        width: columns after which notes and help go on in the next line.
+    """
     mark = f"{_BOLD};{_COLOURS.get(diagnostic.severity, _BOLD)}"
 
     def paint(text: str, code: str) -> str:
@@ -292,9 +299,18 @@ def render(diagnostic: Diagnostic, *, colour: bool = False) -> str:
         lines.append(bar)
     for remark in remarks:
         indent = " " * (len(pad) + (9 if remark.startswith("help: ") else 3))
-        text = visible(remark).replace("\n", f"\n{indent}")
+        parts = visible(remark).split("\n")
+        if width is not None:
+            parts = [p for part in parts for p in _wrapped(part, width - len(indent))]
+        text = f"\n{indent}".join(parts)
         lines.append(f"{pad} {paint('=', _GUTTER)} {text}")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A line of a remark in lines that fit; one without blanks stays whole."""
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False,
+                         drop_whitespace=True) or [text]
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, object]:

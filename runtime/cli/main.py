@@ -43,7 +43,10 @@ def check(
         "--facts", help="Prove the figures that the spec publishes, too.")] = False,
     hints: Annotated[bool, typer.Option("--hints", help="Show hints, too.")] = False,
 ) -> None:
-    """Find every mistake of a spec, with its place and remedy."""
+    """Find every mistake of a spec.
+
+    Each is told with its place and its remedy.
+    """
     from runtime.cli.check import run
 
     raise typer.Exit(run(spec, variant, set_, facts=facts, json=json, hints=hints))
@@ -61,7 +64,10 @@ def plan(
         min=1, help="How deep blocks and loops are unfolded; as fits a screen where not given.",
         metavar="N")] = None,
 ) -> None:
-    """Show shapes, parameters, arithmetic and memory by layer."""
+    """Show what a model costs, by layer.
+
+    Shapes, parameters, arithmetic and memory; nothing is run.
+    """
     from runtime.cli.plan import run
 
     raise typer.Exit(run(spec, variant, set_, json=json, batch=batch, length=length,
@@ -75,7 +81,7 @@ def explain(
         help=f"What to print: {', '.join(STAGES)}.", metavar="STAGE", callback=_stage)] = "graph",
     length: Length = None,
 ) -> None:
-    """Print what a spec has become at a stage of the compiler."""
+    """Print a stage of the compiler."""
     from runtime.cli.explain import run
 
     run(spec, variant, set_, stage=stage, length=length)
@@ -98,7 +104,10 @@ def new(
     name: Annotated[str, typer.Argument(
         metavar="NAME", help="What to call it; a path may lead there.")] = "my-model",
 ) -> None:
-    """Write a recipe to start from; it never overwrites a file."""
+    """Write a recipe to start from.
+
+    It never overwrites a file.
+    """
     from runtime.cli.new import run
 
     run(Path(name))

@@ -11,7 +11,7 @@ from compiler.diagnostics import as_json as diagnostic_json
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, Reach, as_json, make_plan, unknown_inputs
-from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, short, show, size_of
+from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, pairs, short, show, size_of
 from runtime.recipe import Recipe
 from runtime.report.fold import Branch, described, fitting_depth, tree, unfolded
 
@@ -111,8 +111,7 @@ def _totals(plan: Plan) -> list[str]:
     for name, axes in totals.receptive_field.items():
         of = f" of {name}" if len(totals.receptive_field) > 1 else ""
         rows.append((f"receptive field{of}", _reach(axes)))
-    size = max(len(name) for name, _ in rows)
-    return [f"{name.ljust(size)}  {text}" for name, text in rows]
+    return pairs(rows)
 
 
 def _reach(axes: Mapping[str, Reach]) -> str:

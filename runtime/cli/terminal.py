@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -24,14 +25,27 @@ def has_colour(stream: TextIO) -> bool:
 def show(diagnostics: Iterable[Diagnostic], *, hints: bool = False) -> None:
     """Print diagnostics on standard error, hints only if asked for."""
     colour = has_colour(sys.stderr)
+    columns = _columns() if sys.stderr.isatty() else None
     for diagnostic in diagnostics:
         if hints or diagnostic.severity != "hint":
-            print(render(diagnostic, colour=colour), file=sys.stderr, end="\n\n")
+            print(render(diagnostic, colour=colour, width=columns), file=sys.stderr, end="\n\n")
 
 
 def width() -> int:
     """The columns of the terminal."""
-    return shutil.get_terminal_size((FILE_WIDTH, 40)).columns if sys.stdout.isatty() else FILE_WIDTH
+    return _columns() if sys.stdout.isatty() else FILE_WIDTH
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((FILE_WIDTH, 40)).columns
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of names and texts; a text goes on below itself where a terminal is narrow."""
+    size = max(len(name) for name, _ in rows) + 2
+    return [line for name, text in rows for line in textwrap.wrap(
+        text, max(width(), size + 20), initial_indent=name.ljust(size),
+        subsequent_indent=" " * size, break_long_words=False, break_on_hyphens=False)]
 
 
 def columns(rows: Sequence[Sequence[str]], right: str, *, squeeze: int | None = None) -> list[str]:

@@ -10,7 +10,10 @@ from compiler import zoo
 from compiler.diagnostics import Report
 from compiler.parse import parse, read_source
 from compiler.tree import Mapping, Node, Scalar
-from runtime.cli.terminal import bold, columns
+from runtime.cli.terminal import bold, columns, width
+
+# Columns that a summary needs to say anything; a terminal with fewer left gets none.
+LEAST_SUMMARY = 24
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,11 @@ def run(word: str, *, json: bool) -> None:
             size = f"{entry.params:,}" if entry.params else "" if entry.is_model else "blocks"
             rows.append((entry.name, size, *about))
             about = ("", "")
-    head, *lines = columns([("model", "params", "file", "summary"), *rows], "<><<", squeeze=3)
+    table = [("model", "params", "file", "summary"), *rows]
+    room = width() - sum(max(map(len, cells)) + 2 for cells in zip(*(row[:3] for row in table)))
+    if room < LEAST_SUMMARY:
+        table = [row[:3] for row in table]
+    head, *lines = columns(table, "<><<", squeeze=len(table[0]) - 1)
     print("\n".join([bold(head), *lines]))
 
 

@@ -242,3 +242,13 @@ def test_places_and_lines_of_a_source_agree(text: str):
         if character not in "\r\n":
             assert source.line(line)[column - 1] == character
     assert source.line(0) == source.line(99) == ""
+
+
+def test_notes_and_help_keep_to_a_narrow_terminal() -> None:
+    long = diagnostic("F0203", "a headline", notes=["fields: " + ", ".join(["padding"] * 12)],
+                      help="give it the indentation of `conv:`, or write it beside\n"
+                           "- relu:\n  name: a")
+    lines = render(long, width=40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert lines[-2:] == ["          - relu:", "            name: a"]
+    assert len(render(long).splitlines()) == 5
