@@ -16,12 +16,14 @@ from compiler.lower.module import Model
 from compiler.lower.tensor import Tensor
 from compiler.lower.weights import load_weights
 from compiler.passes import optimise
+from compiler.types import TensorType
 from runtime import folder as files
 from runtime import preprocessing
 from runtime.arrays import arrays_part, is_arrays
 from runtime.batch import Batch
 from runtime.data.dataset import Part
 from runtime.data.pipeline import examples
+from runtime.inputs import as_series, as_text, kind_of
 from runtime.meter import Meter
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
@@ -79,7 +81,8 @@ class Trained:
 
         Args:
             inputs: what the run's data source takes: paths of pictures or sounds, texts, rows
-                of a table as maps, or arrays as the model's input has them.
+                of a table as maps, whole tables for series; or arrays with the axes of the
+                model's input, in the data's own units.
             batch_size: how many at once; no prediction depends on it.
 
         Returns:
@@ -97,14 +100,35 @@ class Trained:
         Raises:
             SpecError: F0811 an input does not fit; others by the source.
         """
-        wanted = {field: self.preprocessing.meaning.fields[field]
-                  for field in self._pure.inputs.values()}
+        wanted = self.wanted
         if is_arrays(inputs, list(wanted)):
-            return arrays_part(inputs, wanted)
+            return self._arrays(inputs)
+        source, given = self.training.data, list(inputs)
+        (first, kind), *_ = wanted.items()
+        if kind_of(wanted) == "text":
+            given = [as_text(value, first) for value in given]
         try:
-            return self.training.data.encode(list(inputs), self.preprocessing.fitted)
+            return source.encode(given, self.preprocessing.fitted)
         except NotImplementedError:
-            return arrays_part(inputs, wanted)
+            scale, window = self.preprocessing.meaning.scales.get(first), kind.length
+            if kind_of(wanted) == "series" and scale is not None and isinstance(window, int):
+                rows = [as_series(table, scale, window, f"input {i}")
+                        for i, table in enumerate(given, start=1)]
+                return arrays_part(rows, wanted)
+            return self._arrays(given)
+
+    @property
+    def wanted(self) -> dict[str, TensorType]:
+        """The fields that the model takes, with their types."""
+        fields = self.preprocessing.meaning.fields
+        return {field: fields[field] for field in self._pure.inputs.values()}
+
+    def _arrays(self, inputs: Inputs) -> Part:
+        """Arrays in the data's own units as the model takes them."""
+        part = arrays_part(inputs, self.wanted)
+        scales = self.preprocessing.meaning.scales
+        return Part({name: scales[name].normalised(array) if name in scales else array
+                     for name, array in part.arrays.items()}, part.lengths)
 
     def predictions(self, part: Part, batch_size: int = BATCH) -> list[dict[str, Any]]:
         """What the model says of the examples of a part, in order."""

@@ -113,6 +113,67 @@ def new(
     run(Path(name))
 
 
+Run = Annotated[str, typer.Argument(
+    metavar="RUN", help="A run's folder, or its name in runs/.")]
+Batch = Annotated[int, typer.Option(
+    "--batch", min=1, help="Examples at once; no result depends on it.", metavar="N")]
+Root = Annotated[Path, typer.Option("--in", help="Where the runs are.", metavar="DIR")]
+PARTS = ("train", "validation", "test")
+
+
+def _part(value: str) -> str:
+    if value not in PARTS:
+        raise typer.BadParameter(f"'{value}' is not a part; there are {', '.join(PARTS)}.")
+    return value
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[str | None, typer.Option(
+        help="Other data, with targets: a file or folder of the kind that was trained on.",
+        metavar="PATH")] = None,
+    part: Annotated[str, typer.Option(
+        help=f"The part of the run's own data: {', '.join(PARTS)}.", metavar="PART",
+        callback=_part)] = "test",
+    batch: Batch = 256, json: Json = False,
+) -> None:
+    """Score a finished run on its test part, or on other data."""
+    from runtime.cli.predict import evaluate
+
+    evaluate(run, data, part, batch_size=batch, json=json)
+
+
+@app.command()
+def predict(
+    run: Run,
+    inputs: Annotated[list[str], typer.Argument(
+        metavar="INPUT...", help="Files, folders, tables; - is standard input.")],
+    top: Annotated[int | None, typer.Option(
+        min=1, help="Only the N largest probabilities.", metavar="N")] = None,
+    batch: Batch = 256,
+) -> None:
+    """Print what a finished run says of inputs, a line of JSON for each."""
+    from runtime.cli.predict import predict
+
+    predict(run, inputs, batch_size=batch, top=top)
+
+
+@app.command()
+def runs(
+    names: Annotated[list[str] | None, typer.Argument(
+        metavar="[RUN...]", help="Runs to compare; all are listed where none is named.")] = None,
+    root: Root = Path("runs"), json: Json = False,
+) -> None:
+    """List the runs there are, or compare some of them."""
+    from runtime.cli.runs import compare, list_runs
+
+    if names:
+        compare(names, root, json=json)
+    else:
+        list_runs(root, json=json)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from flaxspec import __version__

@@ -59,8 +59,9 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, band: str = ""
         _, y = place(x_low, tick)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/><text '
                      f'x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
+    whole = all(float(x).is_integer() for x in xs)  # there is no epoch 1.5
     for tick in x_ticks:
-        if x_low <= tick <= x_high:
+        if x_low <= tick <= x_high and not (whole and tick % 1):
             x, _ = place(tick, y_low)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
                          f'{number(tick)}</text>')

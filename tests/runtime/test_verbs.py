@@ -1,0 +1,200 @@
+"""`flaxspec evaluate`, `predict` and `runs`, as a user meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from compiler.diagnostics import SpecError
+from compiler.types import TensorType
+from runtime.cli import main as cli
+from runtime.data.dataset import Scale
+from runtime.inputs import as_series, as_text, gather, kind_of
+
+
+class Told(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Told]
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> Run:
+    """Run `flaxspec` with arguments in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: str = "") -> Told:
+        monkeypatch.setattr(sys, "argv", ["flaxspec", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return Told(stop.value.code, captured.out, captured.err)
+
+    return run
+
+
+# ---------------------------------------------------------------------------- evaluate
+
+
+def test_evaluating_tells_the_scores_of_the_summary(run: Run, finished: Path) -> None:
+    status, out, err = run("evaluate", finished, "--json")
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    expected = json.loads((finished / "summary.json").read_text())["test"]
+    assert told["figures"] == pytest.approx(expected) and told["examples"] == 360
+    assert len(told["classes"]) == 10
+
+
+def test_another_part_can_be_evaluated(run: Run, finished: Path) -> None:
+    status, out, _ = run("evaluate", finished, "--part", "validation")
+    assert status == 0 and "180 examples of validation part" in out and "class" in out
+
+
+def test_other_data_needs_targets(run: Run, finished: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8, 1)))
+    status, _, err = run("evaluate", finished, "--data", tmp_path / "x.npy")
+    assert status == 2 and "F0632" in err or "F0634" in err
+
+
+# ----------------------------------------------------------------------------- predict
+
+
+def test_each_input_gets_a_line_of_json(run: Run, finished: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((3, 8, 8, 1)))
+    status, out, err = run("predict", finished, tmp_path / "x.npy", "--top", 2)
+    assert (status, err) == (0, "")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [t["input"] for t in told] == [f"{tmp_path / 'x.npy'}:{i}" for i in range(3)]
+    assert all(len(t["probabilities"]) == 2 and t["label"] in t["probabilities"] for t in told)
+
+
+def test_standard_input_is_read(run: Run, finished: Path) -> None:
+    line = json.dumps({"image": np.zeros((8, 8, 1)).tolist()})
+    status, out, _ = run("predict", finished, "-", stdin=f"{line}\n{line}\n")
+    assert status == 0 and len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("arguments, stdin, code", [
+    (["nowhere.npy"], "", "F0630"),
+    (["-"], "", "F0631"),
+    (["-"], "[1,", "F0630"),
+    (["-"], "[[1, 2]]", "F0811"),
+    (["-"], '{"picture": [1]}', "F0811"),
+])
+def test_inputs_that_cannot_be_used_are_diagnostics(
+    run: Run, finished: Path, arguments: list[str], stdin: str, code: str,
+) -> None:
+    status, out, err = run("predict", finished, *arguments, stdin=stdin)
+    assert status == 2 and out == "" and f"error[{code}]" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("verb", [["evaluate"], ["predict"]])
+def test_what_is_no_run_is_a_diagnostic(run: Run, tmp_path: Path, verb: list[str]) -> None:
+    (tmp_path / "x.npy").write_bytes(b"")
+    rest = ["x.npy"] if verb == ["predict"] else []
+    status, _, err = run(*verb, tmp_path / "nothing", *rest)
+    assert status == 2 and "error[F0810]" in err
+
+
+# -------------------------------------------------------------------------------- runs
+
+
+def test_runs_are_listed_with_their_scores(run: Run, copied: Callable[..., Path]) -> None:
+    copied("first", test={"loss": 0.5, "accuracy": 0.75})
+    (copied("second") / "summary.json").unlink()
+    status, out, _ = run("runs")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0].split()[:4] == ["run", "state", "loss", "accuracy"]
+    assert any("first" in line and "finished" in line and "75.00 %" in line for line in lines)
+    assert any("second" in line and "unfinished" in line for line in lines)
+
+
+def test_comparing_shows_what_differs_and_nothing_else(
+    run: Run, copied: Callable[..., Path],
+) -> None:
+    copied("one")
+    other = copied("two", test={"loss": 9.0})
+    spec = (other / "spec.yaml").read_text().replace("epochs: 3", "epochs: 5")
+    (other / "spec.yaml").write_text(spec)
+    told = json.loads(run("runs", "one", "two", "--json").out)
+    assert told["differences"] == {"train.epochs": [3, 5]}
+    out = run("runs", "one", "two").out
+    assert "train.epochs" in out and "batch_size" not in out and "test accuracy" in out
+
+
+def test_no_runs_and_no_run_of_that_name_are_diagnostics(run: Run) -> None:
+    assert "error[F0810]" in run("runs").err
+    status, _, err = run("runs", "one", "two")
+    assert status == 2 and "error[F0810]" in err
+
+
+# ------------------------------------------------------------------------ reading files
+
+IMAGE = TensorType(("height", "width", "channels"), (8, 8, 1))
+TEXT = TensorType(("time",), ("text",), "int", 50)
+SERIES = TensorType(("time", "channels"), (3, 2))
+ROW = TensorType(("channels",), (4,))
+
+
+@pytest.mark.parametrize("kind, expected", [
+    (IMAGE, "file"), (TEXT, "text"), (SERIES, "series"), (ROW, "row")])
+def test_what_the_model_takes_says_how_files_are_read(kind: TensorType, expected: str) -> None:
+    assert kind_of({"x": kind}) == expected
+
+
+def test_files_are_read_by_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    (tmp_path / "b.txt").write_text("one\n\ntwo\n")
+    (tmp_path / "c").mkdir()
+    for name in ("2.png", "1.png", ".hidden"):
+        (tmp_path / "c" / name).write_bytes(b"")
+
+    def values(name: str, kind: str) -> list:
+        return [value for _, value in gather([str(tmp_path / name)], kind, io.StringIO())]  # type: ignore[arg-type]
+
+    assert values("a.csv", "row") == [{"x": "1", "y": "2"}, {"x": "3", "y": "4"}]
+    assert len(values("a.csv", "series")) == 1
+    assert values("b.txt", "text") == ["one", "two"]
+    assert values("c", "file") == [str(tmp_path / "c" / n) for n in ("1.png", "2.png")]
+    with pytest.raises(SpecError, match="F0631"):
+        (tmp_path / "empty").mkdir()
+        values("empty", "file")
+
+
+def test_a_table_with_a_row_of_another_length_is_a_diagnostic(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3\n")
+    with pytest.raises(SpecError, match="line 3 has another number of cells"):
+        gather([str(tmp_path / "a.csv")], "row", io.StringIO())
+
+
+def test_the_text_of_a_row_is_its_column() -> None:
+    assert as_text({"text": "a", "label": "b"}, "words") == "a"
+    assert as_text({"words": "a", "label": "b"}, "words") == "a"
+    assert as_text("plain", "words") == "plain"
+    with pytest.raises(SpecError, match="F0632"):
+        as_text({"a": "1", "b": "2"}, "words")
+
+
+def test_a_series_is_its_last_rows_in_the_models_units() -> None:
+    scale = Scale(("a", "b"), np.array([1.0, 0.0]), np.array([2.0, 1.0]))
+    rows = [{"a": str(i), "b": "5", "c": "x"} for i in range(6)]
+    assert as_series(rows, scale, 3, "t").tolist() == [[1.0, 5.0], [1.5, 5.0], [2.0, 5.0]]
+    for spoilt, code in ((rows[:2], "F0811"), ([{"a": "1"}] * 3, "F0632"),
+                         ([{"a": "1", "b": "?"}] * 3, "F0633")):
+        with pytest.raises(SpecError, match=code):
+            as_series(spoilt, scale, 3, "t")
