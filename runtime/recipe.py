@@ -172,7 +172,7 @@ def check_training(
                          f"`{name}`: {reason}", training.spans["data"],
                 notes=[f"`{field}` is {fields[field].described()}",
                        f"`{name}` is {wanted.described()}"],
-                help=f"declare the input `{name}` as the data is, or choose other data")
+                help=_remedy(name, fields[field], wanted))
         else:
             bound[name] = field
     return bound
@@ -190,6 +190,14 @@ def _misfit(given: TensorType, wanted: TensorType) -> str:
     if given.vocabulary and wanted.vocabulary and given.vocabulary > wanted.vocabulary:
         return f"its vocabulary is {given.vocabulary}, not {wanted.vocabulary}"
     return ""
+
+
+def _remedy(name: str, given: TensorType, wanted: TensorType) -> str:
+    """What to do about data that does not fit the model's input of that name."""
+    if given.vocabulary and wanted.vocabulary and given.vocabulary > wanted.vocabulary:
+        return (f"set the model's vocabulary to {given.vocabulary}, "
+                f"or say `vocabulary: {wanted.vocabulary}` in `data`")
+    return f"declare the input `{name}` as the data is, or choose other data"
 
 
 def read_section(kind: Any, node: Node, name: str, span: Span, report: Report) -> Any:

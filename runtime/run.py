@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiler.diagnostics import Report, SpecError, diagnostic
+from compiler.diagnostics import Label, Report, SpecError, diagnostic
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
@@ -73,19 +73,29 @@ def prepare(
     return Prepared(program, graph, training, inputs)
 
 
-def check_loaded(prepared: Prepared, dataset: Dataset) -> None:
-    """Check the loaded data against the model, in what only the data could tell.
+def load_data(prepared: Prepared) -> Dataset:
+    """Read a recipe's data and check it against the model, in what only the data could tell.
 
     Raises:
-        SpecError: F0614, F0617, both with what the data has and what the model declares.
+        SpecError: F0630 and following: a file is missing or holds something else; F0614, F0617:
+            the data does not fit the model, with what both have.
     """
-    if dataset.fields != prepared.training.data.fields():
+    training = prepared.training
+    try:
+        dataset = training.data.load()
+    except SpecError as error:
+        # What has no place in a file of data is shown where the recipe names it.
+        label = Label(training.spans["data"])
+        raise SpecError([d if d.labels else replace(d, labels=(label,))
+                         for d in error.diagnostics]) from None
+    if dataset.fields != training.data.fields():
         report = Report()
         check_training(
-            prepared.training, {v.name: v.type for v in prepared.graph.inputs},
+            training, {v.name: v.type for v in prepared.graph.inputs},
             {name: value.type for name, value in prepared.graph.outputs.items()}, report,
             dataset.fields)
         report.check()
+    return dataset
 
 
 def plan_of(prepared: Prepared) -> Plan:
@@ -138,8 +148,7 @@ def execute(
         files.write_json(folder / files.ENVIRONMENT, environment())
         note.text = device()
     with stage("data", listeners) as note:
-        dataset = training.data.load()
-        check_loaded(prepared, dataset)
+        dataset = load_data(prepared)
         preprocessing.write(folder / files.PREPROCESSING, preprocessing.Preprocessing.of(dataset))
         note.text = ", ".join(f"{part.size:,} {name}" for name, part in (
             ("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))

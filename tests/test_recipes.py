@@ -53,7 +53,7 @@ CLAIMS = {
     "digits-gru": Claim("accuracy", 0.975, 0.95, ("train.epochs=20",)),
     "help-lstm": Claim("perplexity", 4.2, 11.0, (
         "train={steps: 150, batch_size: 16, optimizer: {adam: 0.004}, clip: {norm: 1.0}}",
-        "model.with.units=96", "data.window=64")),
+        "model.with.units=96", "data.length=64")),
     "weather-gru": Claim("mae", 3.0, 3.1, ("train.epochs=8",)),
 }
 

@@ -7,6 +7,7 @@ the data comes with the package, by its name behind `dataset`.
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +21,11 @@ from runtime.data.images import Images
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
+from runtime.data.text import Text
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
 # never a key, so that places in Pydantic's complaints are not taken for places in the file.
-WORDS: dict[str, str] = {"images": "images:"}
+WORDS = {"images": "images:", "text": "text:"}
 
 
 def tag_of(value: Any) -> str | None:
@@ -42,7 +44,8 @@ DataSource = Annotated[
     | Annotated[HelpTexts, Tag("help_texts")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
-    | Annotated[Images, Tag("images:")],
+    | Annotated[Images, Tag("images:")]
+    | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
 ]
 
@@ -71,14 +74,21 @@ def anchored(node: Node, directory: Path | None) -> Node:
     kind = member(tag_of(node | {k: v.value for k, v in node.items() if isinstance(v, Scalar)}))
     if kind is None:
         return node
-    items: dict[str, Node] = dict(node)
-    for key in kind.paths:
-        value = node.get(key)
-        if isinstance(value, Scalar) and isinstance(value.value, str) and value.value:
-            start = Path() if directory is None or _is_typed(value.span) else directory
-            path = (start / Path(value.value).expanduser()).absolute()
-            items[key] = Scalar(str(path), value.span, value.text, value.quoted)
-    return Mapping(items, node.span, node.key_spans)
+    for path in kind.paths:
+        node = _with_path(node, path.split("."), directory)
+    return node
+
+
+def _with_path(node: Node, keys: Sequence[str], directory: Path | None) -> Node:
+    """A node in which the path behind `keys`, if there is one, is absolute."""
+    if keys and isinstance(node, Mapping) and keys[0] in node:
+        items = {**node, keys[0]: _with_path(node[keys[0]], keys[1:], directory)}
+        return Mapping(items, node.span, node.key_spans)
+    if keys or not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
+        return node
+    start = Path() if directory is None or _is_typed(node.span) else directory
+    path = (start / Path(node.value).expanduser()).absolute()
+    return Scalar(str(path), node.span, node.text, node.quoted)
 
 
 def _is_typed(span: Span) -> bool:

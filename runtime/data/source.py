@@ -29,7 +29,7 @@ class Source(Section):
 
     # The key that chooses the source.
     word: ClassVar[str] = "dataset"
-    # The fields that hold paths. They are absolute when the source is made.
+    # The fields that hold paths, `a.b` for one in a map. They are absolute when it is made.
     paths: ClassVar[tuple[str, ...]] = ()
 
     validation: Fraction = Field(

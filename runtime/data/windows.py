@@ -43,18 +43,28 @@ def season_before(
     return values[steps]
 
 
-def chunks(tokens: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def chunks(
+    tokens: np.ndarray, window: int, *, whole: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of a text and the same text one token on, as next-token prediction needs.
 
     Every token but the first is a target exactly once; the last chunk is shorter and
-    padded with zeros.
+    padded with zeros. With `whole` the last chunk is full, and begins in the one before.
+
+    Args:
+        tokens: (tokens,) integers.
+        window: the length of a chunk.
+        whole: fill the last chunk, if there are tokens enough for one.
 
     Returns:
         The chunks (examples, window), their successors (examples, window), and how many
         tokens of each are real (examples,).
     """
-    starts = np.arange(0, max(len(tokens) - 1, 0), window)
-    lengths = np.minimum(window, len(tokens) - 1 - starts).astype(np.int32)
+    last = max(len(tokens) - 1, 0)
+    starts = np.arange(0, last, window)
+    if whole and last >= window:
+        starts = np.minimum(starts, last - window)
+    lengths = np.minimum(window, last - starts).astype(np.int32)
     padded = np.concatenate([tokens, np.zeros(window + 1, tokens.dtype)])
     places = starts[:, None] + np.arange(window)
     real = np.arange(window) < lengths[:, None]

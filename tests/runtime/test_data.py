@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from runtime.data import DataSource
 from runtime.data.embedded import path
-from runtime.data.help_texts import alphabet, read
+from runtime.data.help_texts import read
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.split import ordered, stratified
 from runtime.data.windows import chunks, season_before
@@ -174,10 +174,6 @@ def test_a_part_without_a_second_token_has_no_chunks():
 def test_repeated_paragraphs_are_taken_once():
     paragraphs = [" ".join(p.split()) for p in read().split("\n\n")]
     assert len(paragraphs) == len(set(paragraphs)) > 1000
-
-
-def test_the_alphabet_has_the_most_frequent_characters_and_leaves_0_free():
-    assert alphabet("abracadabra!", 4) == {"a": 1, "b": 2, "r": 3}
 
 
 # ------------------------------------------------------------------------------- errors
