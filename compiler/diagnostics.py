@@ -252,6 +252,11 @@ CODES = {
     "F0810": "not the folder of a finished run",
     "F0811": "an input that does not fit the model",
     "F0812": "a report that cannot be written",
+    "F0820": "a checkpoint that cannot be written",
+    "F0821": "a checkpoint that cannot be read",
+    "F0822": "a checkpoint of another model",
+    "F0823": "a run that cannot go on like this",
+    "F0824": "a device that is not there",
     "F0899": "an internal error",
 }
 

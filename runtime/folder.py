@@ -59,6 +59,22 @@ def write_spec(folder: Path, program: Program, command: str) -> None:
     path.write_text(f"# Made by: {comment}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
+def begin_again(folder: Path, lines: int) -> None:
+    """Make the folder of a run what it was when a checkpoint was made.
+
+    Args:
+        folder: the run's folder.
+        lines: how many lines the history had.
+    """
+    (folder / SUMMARY).unlink(missing_ok=True)
+    history = folder / METRICS
+    if history.exists():
+        kept = history.read_bytes().splitlines(keepends=True)[:lines]
+        partial = folder / f"{METRICS}.partial"
+        partial.write_bytes(b"".join(kept))
+        partial.replace(history)
+
+
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write summary.json, where it is, the run was finished."""
     write_json(folder / SUMMARY, summary)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 
 from runtime.batch import Measured, Rows
+
+# Steps whose figures may be on the way at once. An older step's figures are waited for, so that
+# a loss that is no number is seen in time; as the device has long finished it, that takes nothing.
+WINDOW = 24
 
 
 class Meter:
@@ -13,6 +19,10 @@ class Meter:
 
     Steps run on while their figures are on the way: `add` starts the copy to the host and
     returns, `ready` takes in what has arrived, and `means` waits for the rest.
+
+    Attributes:
+        batches: how many batches were taken in.
+        bad: the first of them, from 1, whose loss is not a number; None as long as all are.
     """
 
     def __init__(self) -> None:
@@ -20,12 +30,40 @@ class Meter:
         self._sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._rows: dict[str, list[np.ndarray]] = {}
         self.batches = 0
+        self.bad: int | None = None
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, np.ndarray], batches: int) -> Meter:
+        """A meter that goes on from what `saved` gave.
+
+        Args:
+            saved: its arrays.
+            batches: how many batches are in them.
+        """
+        meter = cls()
+        meter.batches = batches
+        for name, array in saved.items():
+            figure, _, part = name.rpartition("/")
+            if part == "total":
+                meter._sums[figure] = (array, saved[f"{figure}/weight"])
+            elif part == "rows":
+                meter._rows[figure] = [array]
+        return meter
+
+    def saved(self) -> dict[str, np.ndarray]:
+        """All that the meter knows, as arrays by name; waits for figures on the way."""
+        self.means()
+        sums = {f"{name}/{part}": np.asarray(array) for name, sums in self._sums.items()
+                for part, array in zip(("total", "weight"), sums)}
+        return sums | {f"{name}/rows": _joined(parts) for name, parts in self._rows.items()}
 
     def add(self, measured: Measured) -> None:
         """Take the figures of a batch."""
         for leaf in jax.tree.leaves(measured):
             leaf.copy_to_host_async()
         self._waiting.append(measured)
+        if len(self._waiting) > WINDOW:
+            self._take(self._waiting.pop(0))
 
     def ready(self) -> dict[str, np.ndarray]:
         """The means over the batches that are done by now; {} where none is."""
@@ -42,6 +80,8 @@ class Meter:
 
     def _take(self, measured: Measured) -> None:
         self.batches += 1
+        if self.bad is None and not np.isfinite(np.asarray(measured["loss"][0])).all():
+            self.bad = self.batches
         for name, found in measured.items():
             if isinstance(found, Rows):
                 kept = np.asarray(found.values)[np.asarray(found.rows)]

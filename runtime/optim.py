@@ -58,6 +58,11 @@ def learning_rate(calls: Sequence[Call], run: Run) -> Callable[[int], float] | N
     return None
 
 
+def schedule(call: Call, run: Run) -> Callable[[Any], Any]:
+    """A schedule as a function of the optimiser's step."""
+    return _make(call, run)
+
+
 def decays(path: str, array: jax.Array) -> bool:
     """Whether weight decay is for a parameter: kernels and embeddings, not norms and biases.
 

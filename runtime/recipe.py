@@ -20,6 +20,7 @@ from compiler.types import TensorType
 from runtime.data import WORDS, DataSource, anchored
 from runtime.data.source import Source
 from runtime.optim_document import Optimizer
+from runtime.policies import Checkpointing, EarlyStop, Keep, Measure, Precision
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
 from runtime.tasks.task import Task
@@ -59,9 +60,22 @@ class Train(Section):
         default="keep", description="whether the examples that do not fill a batch are trained on")
     evaluate_every: Positive = Field(
         default=1, description="epochs from one look at the validation part to the next")
-    keep: Literal["last", "best"] = Field(
-        default="last", description="which weights are tested and saved: the last ones, or those "
-                                    "of the epoch with the best validation metric")
+    keep: Keep = Field(
+        default=Keep(weights="last"),
+        description="which weights are tested and saved: the last ones, or those of the epoch "
+                    "with the best validation metric: `best`, or `{metric: loss}`")
+    early_stop: EarlyStop | None = Field(
+        default=None, description="end the run when the validation part gets no better")
+    checkpoint: Checkpointing = Field(
+        default=Checkpointing(), description="how often the run is saved")
+    precision: Precision = Field(
+        default=Precision(), description="what numbers are held in: `float32`, `bfloat16`, or "
+                                         "parameters, compute and output apart")
+
+    @property
+    def best(self) -> Measure | None:
+        """What the weights that are kept are chosen by; None for the last ones."""
+        return self.keep if self.keep.weights == "best" else None
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Self:
@@ -125,11 +139,24 @@ def read_training(
         return None
     spans = {name: tree.key_spans[name] for name in SECTIONS}
     training = Training(**values, spans=spans)
-    best_of_nothing = training.train.keep == "best" and not training.data.has("validation")
-    if best_of_nothing:
-        report.error("F0611", "`keep: best` needs a validation part to choose by", spans["train"],
-                     help="set `validation: 0.1` in `data`, or `keep: last`")
-    return None if best_of_nothing else training
+    return training if _can_judge(training, report) else None
+
+
+def _can_judge(training: Training, report: Report) -> bool:
+    """Whether what `keep` and `early_stop` judge by will be there; reports where not."""
+    task, span, fine = training.task, training.spans["train"], True
+    for name, measure in (("keep", training.train.best), ("early_stop", training.train.early_stop)):
+        if measure is None:
+            continue
+        if not training.data.has("validation"):
+            report.error("F0611", f"`{name}` needs a validation part to judge by", span,
+                         help="set `validation: 0.1` in `data`, or take it away")
+            fine = False
+        elif measure.resolved(task.monitor, task.better) is None:
+            report.error("F0611", f"`{name}` does not say which way {measure.metric} is better",
+                         span, help="add `mode: higher` or `mode: lower`")
+            fine = False
+    return fine
 
 
 def check_training(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,10 @@ from runtime.patterns import check_patterns
 from runtime.recipe import Recipe, Training, check_training, read_training
 
 if TYPE_CHECKING:
+    from runtime.checkpoint import Saved
     from runtime.data.dataset import Dataset
     from runtime.report.listener import Listener, Result
+    from runtime.stopping import Stop
 
 # Steps to plan for where neither the spec nor the data says how long a sequence is.
 ASSUMED_LENGTH = 128
@@ -112,28 +114,51 @@ def plan_of(prepared: Prepared) -> Plan:
     return make_plan(graph, training=True, batch=prepared.training.train.batch_size)
 
 
+@dataclass(frozen=True)
+class Wish:
+    """How a run is to be made, besides what its recipe says.
+
+    Attributes:
+        resume: go on from the last checkpoint in the folder.
+        reschedule: go on though the schedule was another one.
+        device: what to compute on, as `--device` says it.
+        stop: may ask the run to save and stop.
+    """
+
+    resume: bool = False
+    reschedule: bool = False
+    device: str = ""
+    stop: Stop | None = None
+
+
 def execute(
     prepared: Prepared, folder: Path, command: str, listeners: Sequence[Listener] = (),
+    wish: Wish = Wish(),
 ) -> Result:
     """Train a prepared recipe and fill its folder.
 
     Args:
         prepared: the recipe.
-        folder: an empty folder.
+        folder: an empty folder, or that of the run to go on with.
         command: what was asked for, to stand above the spec in the folder.
         listeners: who else hears of the run.
+        wish: how to make it.
 
     Raises:
         SpecError: the run came to nothing; the folder has what happened until then.
+        Stopped: it was asked to stop, and has.
     """
     from runtime import folder as files
+    from runtime import resume
     from runtime.report.jsonl import JsonLines
     from runtime.report.listener import stage
 
     program, training = prepared.program, prepared.training
     data = anchored(program.tree["data"], program.directory)
     tree = Mapping(program.tree | {"data": data}, program.tree.span, program.tree.key_spans)
-    files.write_spec(folder, replace(program, tree=tree), command)
+    resolved = replace(program, tree=tree)
+    if not wish.resume:
+        files.write_spec(folder, resolved, command)
     listeners = (JsonLines(folder / files.METRICS), *listeners)
     with stage("start", listeners) as note:
         import jax
@@ -141,15 +166,20 @@ def execute(
         from compiler.lower.build import build_model, load_named_weights
         from compiler.lower.weights import save_weights
         from compiler.passes import optimise
-        from runtime import preprocessing
-        from runtime.loop import Job, device, train
+        from runtime import checkpoint, preprocessing
+        from runtime.keeper import Keeper
+        from runtime.loop import Job, length_of, train
+        from runtime.mesh import choose
         from runtime.report.environment import environment
 
-        files.write_json(folder / files.ENVIRONMENT, environment())
-        note.text = device()
+        spec = resume.spec_of(resolved)
+        saved = checkpoint.latest(folder) if wish.resume else None
+        if saved is not None:
+            resume.check_spec(saved, spec, reschedule=wish.reschedule)
+        placement = choose(wish.device, saved.facts["bits"]["devices"] if saved else None)
+        note.text = placement.described
     with stage("data", listeners) as note:
         dataset = load_data(prepared)
-        preprocessing.write(folder / files.PREPROCESSING, preprocessing.Preprocessing.of(dataset))
         note.text = ", ".join(f"{part.size:,} {name}" for name, part in (
             ("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
             if part.size)
@@ -157,15 +187,32 @@ def execute(
         graph = optimise(prepared.graph)
         model = build_model(graph, seed=training.train.seed)
         load_named_weights(model, graph, program.weights_file)
+
+    run, bits = length_of(training, dataset), resume.bits(placement, "auto")
+    if saved is not None:
+        resume.check_schedule(saved, training.train, run, reschedule=wish.reschedule)
+    if wish.resume:  # from here on its folder changes
+        with stage("resume", listeners) as note:
+            note.text = _taken_up(folder, saved)
+            files.begin_again(folder, saved.facts["lines"] if saved else 0)
+            if saved is None or saved.facts["spec"] != spec:
+                files.write_spec(folder, resolved, command)
+    files.write_json(folder / files.ENVIRONMENT, environment())
+    preprocessing.write(folder / files.PREPROCESSING, preprocessing.Preprocessing.of(dataset))
+    facts = {"spec": dict(spec), "run": asdict(run), "bits": bits}
+    keeper = Keeper(training.train.checkpoint, folder, facts=facts, saved=saved,
+                    history=folder / files.METRICS)
     job = Job(program.name, training, model, prepared.inputs)
     try:
-        result = train(job, dataset, listeners)
+        result = train(job, dataset, listeners, keeper=keeper, stop=wish.stop, placement=placement)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise SpecError([diagnostic(
             "F0804", "the memory is too small for this model and batch",
             training.spans["train"], help="make `batch_size` smaller")]) from None
+    finally:
+        keeper.close()
     save_weights(model, folder / files.WEIGHTS, {"name": program.name})
     files.write_summary(folder, result.as_json())
     with stage("report", listeners):
@@ -178,3 +225,10 @@ def execute(
         details = trained.evaluate(part)[1] if part.size else {}
         write_report(folder, prepared, plan_of(prepared), trained, dataset, details)
     return result
+
+
+def _taken_up(folder: Path, saved: Saved | None) -> str:
+    """Where a run goes on, in words."""
+    if saved is None:
+        return f"{folder} has no checkpoint yet: the run starts afresh"
+    return f"{folder} goes on from step {saved.step:,}"

@@ -6,10 +6,10 @@ passes through `jax.jit`: cheaper to call than `nnx.jit`, and nothing is changed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ from runtime.tasks.task import Task
 
 Arrays = dict[str, jax.Array]
 NOTHING: Mapping[str, Scale] = MappingProxyType({})
+# Is told the path of a layer and the arrays that come out of it.
+Watch = Callable[[str, Iterable[jax.Array]], None]
 
 
 class State(NamedTuple):
@@ -76,7 +78,7 @@ class PureModel:
 
     def run(
         self, params: Arrays, rest: Arrays, batch: Batch, *, training: bool,
-        key: jax.Array | None,
+        key: jax.Array | None, watch: Watch | None = None,
     ) -> tuple[dict[str, Tensor], Arrays]:
         """The outputs for a batch, and the other arrays as the pass left them."""
         model = self.merge(params, rest)
@@ -84,7 +86,7 @@ class PureModel:
             {name: self._read(batch, field) for name, field in self.inputs.items()},
             {name: batch.lengths[field] for name, field in self.inputs.items()
              if field in batch.lengths},
-            training=training, key=key, row_mask=batch.rows)
+            training=training, key=key, row_mask=batch.rows, watch=watch)
         return outputs, _flat(nnx.state(model, nnx.Not(nnx.Param)))
 
     def _read(self, batch: Batch, field: str) -> jax.Array:
@@ -103,36 +105,68 @@ def _nested(arrays: Arrays) -> Any:
                                 for path, array in arrays.items()])
 
 
+class Loss(Protocol):
+    """The loss of a training batch, as a function of what is trained."""
+
+    def __call__(
+        self, params: Arrays, state: State, batch: Batch, key: jax.Array,
+        watch: Watch | None = None,
+    ) -> tuple[jax.Array, tuple[Arrays, Measured]]:
+        """The mean loss; the model's other arrays after it; all that was measured.
+
+        Args:
+            params: the trained parameters.
+            state: the rest is from here, and the number of the step.
+            batch: the examples, not yet augmented.
+            key: the run's key.
+            watch: is told what comes out of every layer.
+        """
+        ...
+
+
+def training_loss(
+    model: PureModel, task: Task, augment: Callable[[Batch, jax.Array], Batch],
+) -> Loss:
+    """What a step of training makes small.
+
+    Args:
+        model: the model.
+        task: what its outputs are compared with.
+        augment: changes a batch at random.
+    """
+
+    def loss(
+        params: Arrays, state: State, batch: Batch, key: jax.Array, watch: Watch | None = None,
+    ) -> tuple[jax.Array, tuple[Arrays, Measured]]:
+        changing, dropping = jax.random.split(jax.random.fold_in(key, state.step))
+        batch = augment(batch, changing)
+        outputs, rest = model.run(
+            params, state.rest, batch, training=True, key=dropping, watch=watch)
+        measured = task.measure(outputs, batch, training=True)
+        total, weight = measured["loss"]
+        return total / jnp.where(weight > 0, weight, 1), (rest, measured)
+
+    return loss
+
+
 def train_step(
-    model: PureModel, task: Task, optimizer: optax.GradientTransformationExtraArgs,
-    augment: Callable[[Batch, jax.Array], Batch],
+    loss: Loss, optimizer: optax.GradientTransformationExtraArgs,
 ) -> Callable[[State, Batch, jax.Array], tuple[State, Measured]]:
     """The function that makes one step of training.
 
     Args:
-        model: the model.
-        task: what to make small.
+        loss: what to make small.
         optimizer: how.
-        augment: changes a batch at random.
 
     Returns:
         A jitted function of the state (which it consumes), a batch, and the run's key.
     """
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Measured]:
-        changing, dropping = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = augment(batch, changing)
-
-        def loss_of(params: Arrays) -> tuple[jax.Array, tuple[Arrays, Measured]]:
-            outputs, rest = model.run(params, state.rest, batch, training=True, key=dropping)
-            measured = task.measure(outputs, batch, training=True)
-            total, weight = measured["loss"]
-            return total / jnp.where(weight > 0, weight, 1), (rest, measured)
-
-        (loss, (rest, measured)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params)
+        (value, (rest, measured)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            state.params, state, batch, key)
         # Some optimisers set their step by the loss; the others pass it over.
-        updates, memory = optimizer.update(gradients, state.optimizer, state.params, value=loss)
+        updates, memory = optimizer.update(gradients, state.optimizer, state.params, value=value)
         params = optax.apply_updates(state.params, updates)
         return State(params, rest, memory, state.step + 1), measured  # type: ignore[arg-type]
 

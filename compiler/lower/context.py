@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,9 @@ class Context:
         dtype: of the floats that a layer makes from integers (embed, one_hot); the width it
             keeps its parameters in, or float32, where None.
         kernels: "auto" for our kernels, "reference" for XLA's plain operations.
+        watch: is told the path of every layer and the arrays that come out of it, to find
+            faults; nothing is computed anew for the backward pass then. Whoever runs layers in
+            a trace of its own (a scan) must run them without it.
     """
 
     training: bool = False
@@ -32,12 +36,20 @@ class Context:
     tied: tuple[jax.Array, ...] = ()
     dtype: Any = None
     kernels: str = "auto"
+    watch: Callable[[str, Iterable[jax.Array]], None] | None = None
 
     def at(self, path: str) -> Context:
         """The context of the layer at `path`: its own randomness, whatever its neighbours draw."""
         if self.key is None:
             return self
         return replace(self, key=jax.random.fold_in(self.key, zlib.crc32(path.encode())))
+
+    def inside(self, path: str) -> Context:
+        """The context of the layers of the block at `path`: their paths begin with it."""
+        watch = self.watch
+        if watch is None:
+            return self
+        return replace(self, watch=lambda inner, arrays: watch(f"{path}.{inner}", arrays))
 
     def rng(self) -> jax.Array:
         """This layer's key.

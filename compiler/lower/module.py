@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -92,6 +92,10 @@ class GraphModule(nnx.Module):
             tied=tuple(_find(self, path).get(name) for path, name in node.ties.values()),
         )
         module = _find(self, node.weights)
+        if context.watch is not None:
+            results = _apply(node, module, inputs, context.inside(node.path))
+            context.watch(node.path, [tensor.filled(0) for tensor in results.values()])
+            return results
         if not node.remat:
             return _apply(node, module, inputs, context)
 
@@ -217,6 +221,7 @@ class Model(GraphModule):
         training: bool,
         key: jax.Array | None = None,
         row_mask: jax.Array | None = None,
+        watch: Callable[[str, Iterable[jax.Array]], None] | None = None,
     ) -> dict[str, Tensor]:
         """Run the model as the training loop does.
 
@@ -226,11 +231,12 @@ class Model(GraphModule):
             training: the phase.
             key: randomness, where the model draws any.
             row_mask: (batch,) True for real rows; the others do not count in statistics.
+            watch: is told what comes out of every layer; see `Context`.
 
         Returns:
             Tensors with their lengths by output name; "output" is the main one.
         """
-        context = Context(training, key, row_mask, kernels=self._kernels)
+        context = Context(training, key, row_mask, kernels=self._kernels, watch=watch)
         return self.execute(self.tensors(inputs, lengths), context)
 
     def tensors(

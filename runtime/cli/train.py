@@ -15,7 +15,7 @@ from runtime.cli import ending
 from runtime.cli.terminal import short, show, size_of
 from runtime.folder import make_folder
 from runtime.report.listener import stage
-from runtime.run import execute, plan_of, prepare
+from runtime.run import Wish, execute, plan_of, prepare
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -43,18 +43,29 @@ Log = Annotated[str, typer.Option(
     "--log", metavar="FORM", callback=_form,
     help=f"How to tell what happens: {', '.join(FORMS)}. `auto` is `live` on a terminal, "
          "`plain` elsewhere.")]
+Resume = Annotated[bool, typer.Option(
+    "--resume", help="Go on with the run in DIR, or the latest one of this name, from its last "
+                     "checkpoint; begin it where there is none.")]
+Reschedule = Annotated[bool, typer.Option(
+    "--reschedule", help="With --resume: go on though the schedule or optimiser was another.")]
+Device = Annotated[str, typer.Option(
+    help="What to compute on: cpu, cuda or tpu for all of a kind, cuda:1 for one; the fastest kind "
+         "there is where not given.", metavar="DEVICE")]
 
 
 @app.command()
 def compile_and_train(
     spec: Spec, set_: Set = [], variant: Variant = "", out: Out = None,  # noqa: B006
-    quiet: Quiet = False, log: Log = "auto",
+    quiet: Quiet = False, log: Log = "auto", resume: Resume = False,
+    reschedule: Reschedule = False, device: Device = "",
 ) -> None:
     """Compile a recipe's model and train it.
 
-    The run's folder holds the spec as it was run, its history, the weights and a summary.
+    The run's folder holds the spec as it was run, its history, checkpoints, the weights and a
+    summary. A run that is asked to stop (Ctrl-C, SIGTERM) saves first.
     """
     from runtime.report.console import Form, console
+    from runtime.stopping import Stopped, on_signals
 
     terminal = console("quiet" if quiet else cast(Form, log))
     report = Report()
@@ -67,9 +78,15 @@ def compile_and_train(
             show(report.diagnostics)
         with stage("plan", [terminal]) as note:
             note.text = _in_short(plan_of(prepared))
-        folder = make_folder(out, prepared.program.name)
+        folder = _folder(out, prepared.program.name, resume)
         command = shlex.join(["compile-and-train", *sys.argv[1:]])
-        execute(prepared, folder, command, [terminal])
+        with on_signals() as stop:
+            execute(prepared, folder, command, [terminal], Wish(resume, reschedule, device, stop))
+    except Stopped as stopped:
+        terminal.close()
+        after = f"go on with --resume --out {folder}" if stopped.saved else "nothing was saved"
+        print(f"stopped by {stopped.name} after step {stopped.step:,}; {after}", file=sys.stderr)
+        raise typer.Exit(stopped.status) from None
     except KeyboardInterrupt:
         terminal.close()
         kept = f"; {folder} has what happened until then" if folder else ""
@@ -79,6 +96,14 @@ def compile_and_train(
         terminal.close()
         raise
     terminal.close(str(folder))
+
+
+def _folder(out: Path | None, name: str, resume: bool) -> Path:
+    """The folder of the run: a new one, or the one to go on with."""
+    from runtime.resume import folder_to_resume
+
+    found = folder_to_resume(out, name) if resume else None
+    return found or make_folder(out, name)
 
 
 def _in_short(plan: Plan) -> str:

@@ -18,9 +18,17 @@ class JsonLines(Listener):
         self._target = target
 
     def begin(self, beginning: Beginning) -> None:
-        self.write({"event": "begin", "name": beginning.name, "params": beginning.parameters,
-                    "examples": dict(beginning.examples), "epochs": beginning.epochs,
-                    "steps": beginning.steps, "device": beginning.device})
+        record = {"event": "begin", "name": beginning.name, "params": beginning.parameters,
+                  "examples": dict(beginning.examples), "epochs": beginning.epochs,
+                  "steps": beginning.steps, "device": beginning.device}
+        if beginning.done and isinstance(self._target, Path):
+            # The run goes on, perhaps for longer than its file says.
+            _, *lines = self._target.read_text(encoding="utf-8").splitlines(keepends=True)
+            partial = self._target.with_name(f"{self._target.name}.partial")
+            partial.write_text("".join([_line(record), *lines]), encoding="utf-8")
+            partial.replace(self._target)
+        else:
+            self.write(record)
 
     def epoch(self, epoch: Epoch) -> None:
         self.write({"event": "epoch", "epoch": epoch.epoch, "step": epoch.step,
@@ -34,13 +42,17 @@ class JsonLines(Listener):
 
     def write(self, record: dict[str, Any]) -> None:
         """Write one record as a line."""
-        line = json.dumps(finite(record)) + "\n"
+        line = _line(record)
         if isinstance(self._target, Path):
             with self._target.open("a", encoding="utf-8") as file:
                 file.write(line)
         else:
             self._target.write(line)
             self._target.flush()
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(finite(record)) + "\n"
 
 
 def finite(value: Any) -> Any:

@@ -21,7 +21,7 @@ from runtime.data.dataset import Part
 from runtime.loop import Job, train
 from runtime.report.listener import Beginning, Epoch, Listener, Result
 from runtime.run import prepare
-from runtime.step import PureModel, State, evaluation_step, train_step
+from runtime.step import PureModel, State, evaluation_step, train_step, training_loss
 
 RECIPE = """\
 flaxspec: 1
@@ -239,7 +239,7 @@ def digits(count, padding=0):
 
 def test_rows_that_fill_up_the_last_batch_change_neither_weights_nor_statistics():
     model, task, optimizer, state = steps_of()
-    step = train_step(model, task, optimizer, lambda batch, key: batch)
+    step = train_step(training_loss(model, task, lambda batch, key: batch), optimizer)
     after = [step(jax.tree.map(jnp.copy, state), batch, jax.random.key(0))
              for batch in (digits(20), digits(20, padding=12))]
     (plain, measured), (filled, measured_filled) = after
@@ -260,7 +260,7 @@ def test_a_step_of_gradient_descent_follows_the_gradient_of_the_mean_loss():
 
     gradients = jax.jit(jax.grad(loss))(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradients)
-    step = train_step(model, task, optimizer, lambda batch, key: batch)
+    step = train_step(training_loss(model, task, lambda batch, key: batch), optimizer)
     after, _ = step(jax.tree.map(jnp.copy, state), batch, jax.random.key(0))
     assert after.step == 1
     for name, array in expected.items():
@@ -309,8 +309,8 @@ def test_a_run_leaves_spec_metrics_weights_and_summary(command, tmp_path):
     folder = tmp_path / "runs" / "small-1"
     assert out.splitlines()[-1] == "runs/small-1"
     assert sorted(f.name for f in folder.iterdir()) == [
-        "environment.json", "metrics.jsonl", "preprocessing.json", "report.html", "spec.yaml",
-        "summary.json", "weights.safetensors"]
+        "checkpoints", "environment.json", "metrics.jsonl", "preprocessing.json", "report.html",
+        "spec.yaml", "summary.json", "weights.safetensors"]
 
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary) >= {"test", "epochs", "seconds", "params", "seed"}

@@ -1,0 +1,449 @@
+"""Runs that are cut off and taken up again."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import runtime.cli.train as cli
+from compiler.diagnostics import Report, SpecError
+from compiler.source import Source
+from runtime import checkpoint
+from runtime.report.listener import Listener
+from runtime.resume import differences
+from runtime.run import Wish, execute, prepare
+from runtime.stopping import Stop, Stopped
+
+RECIPE = """\
+flaxspec: 1
+name: small
+inputs:
+  image: {shape: [8, 8, 1]}
+model:
+  - flatten
+  - dense: 12
+  - batch_norm
+  - relu
+  - dropout: 0.1
+  - dense: 10
+data: {dataset: digits, augment: [{shift: 1}]}
+task: classification
+train:
+  epochs: 4
+  batch_size: 256
+  optimizer: {adam: 0.01}
+  keep: best
+  checkpoint: {every: 3}
+"""
+STEPS = 20  # 5 in each of 4 epochs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Where runs of the same recipe share what XLA compiled for the first of them."""
+    import jax
+
+    folder = str(tmp_path_factory.mktemp("xla"))
+    options = {"jax_compilation_cache_dir": folder,
+               "jax_persistent_cache_min_compile_time_secs": 0.0,
+               "jax_persistent_cache_min_entry_size_bytes": -1}
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield folder
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_report():
+    """report.html is no business of these tests, and takes longer than their runs."""
+    patched = pytest.MonkeyPatch()
+    patched.setattr("runtime.report.html.write_report", lambda *arguments: None)
+    patched.setattr("runtime.saved.Trained.evaluate", lambda *arguments: ({}, {}))
+    yield
+    patched.undo()
+
+
+class Crash(BaseException):
+    """The process dies; nothing catches this."""
+
+
+class At(Listener):
+    """Does something when a step, or the line of an epoch, has come."""
+
+    def __init__(self, do, step=0, epoch=0):
+        self._do, self._step, self._epoch = do, step, epoch
+        self.stages, self.steps = [], []
+
+    def stage(self, stage):
+        if stage.seconds is not None:
+            self.stages.append(f"{stage.name} {stage.note}")
+
+    def step(self, step, so_far):
+        self.steps.append(step)
+        if step == self._step:
+            self._do()
+
+    def epoch(self, epoch):
+        if epoch.epoch == self._epoch:
+            self._do()
+
+
+def crash():
+    raise Crash
+
+
+def go(folder, *assignments, text=RECIPE, listener=None, **wish):
+    recipe = prepare(Source("recipe.yaml", text), Report(), assignments=assignments)
+    folder.mkdir(exist_ok=True)
+    return execute(recipe, folder, "test", [listener or At(crash)], Wish(**wish))
+
+
+def outcome(folder):
+    """All that a run left, without times: weights, the last checkpoint, the history."""
+    saved = checkpoint.latest(folder)
+    assert saved is not None
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        for key in ("seconds", "examples_per_second", "memory"):
+            line.pop(key, None)
+    return (folder / "weights.safetensors").read_bytes(), saved.step, saved.arrays(), lines
+
+
+def assert_same(one, other):
+    assert one[0] == other[0] and one[1] == other[1] and one[3] == other[3]
+    assert one[2].keys() == other[2].keys()
+    for name, array in one[2].items():
+        np.testing.assert_array_equal(array, other[2][name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What the run leaves that nobody cuts off."""
+    folder = tmp_path_factory.mktemp("whole")
+    go(folder)
+    return outcome(folder)
+
+
+# ---------------------------------------------------------------------------- cut off
+
+
+@pytest.mark.parametrize("when, resumed_from", [
+    ({"step": 2}, None),      # before the first checkpoint
+    ({"step": 3}, None),      # when it would be made
+    ({"step": 8}, 6),         # within an epoch
+    ({"epoch": 2}, 9),        # after a line of the history was written
+    ({"step": 20}, 18),
+    ({"epoch": 4}, 20),       # after the last step
+], ids=str)
+def test_a_run_that_was_cut_off_ends_as_if_it_was_not(tmp_path, whole, when, resumed_from):
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(crash, **when))
+    assert checkpoint.steps(tmp_path)[-1:] == ([] if resumed_from is None else [resumed_from])
+    second = At(crash)
+    go(tmp_path, listener=second, resume=True)
+    assert second.steps == list(range((resumed_from or 0) + 1, STEPS + 1))
+    told = next(stage for stage in second.stages if stage.startswith("resume"))
+    assert ("starts afresh" if resumed_from is None else f"from step {resumed_from}") in told
+    assert_same(outcome(tmp_path), whole)
+
+
+def test_a_run_killed_at_random_moments_ends_as_if_it_was_not(tmp_path, cache, whole):
+    """Real processes and SIGKILL; the moments are printed where it fails."""
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("every: 3", "every: 1"))
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "runtime.cli.train", "recipe.yaml", "--resume", "--out", "run",
+               "--log", "json"]
+    moments = []
+    for kill in (True, True, False):
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        if kill:
+            # Once training has begun, so that the moment falls on steps and checkpoints.
+            for line in process.stdout:
+                if '"compile"' in line or '"begin"' in line:
+                    break
+            moments.append(random.uniform(0, 0.6))
+            time.sleep(moments[-1])
+            process.kill()
+        _, errors = process.communicate()
+        assert process.returncode in ((-signal.SIGKILL, 0) if kill else (0,)), errors
+        assert "Traceback" not in errors, moments
+    print("killed after", moments)
+    assert_same(outcome(tmp_path / "run"), whole)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on(tmp_path, whole, name):
+    stop, number = Stop(), signal.Signals[name]
+    ask = At(lambda: setattr(stop, "signal", number), step=7)
+    with pytest.raises(Stopped) as stopped:
+        go(tmp_path, listener=ask, stop=stop)
+    assert (stopped.value.step, stopped.value.saved) == (7, True)
+    assert stopped.value.status == 128 + number and stopped.value.name == name
+    assert not (tmp_path / "summary.json").exists()
+    second = At(crash)
+    go(tmp_path, listener=second, resume=True)
+    assert second.steps[0] == 8
+    assert_same(outcome(tmp_path), whole)
+
+
+def test_the_finished_run_can_be_taken_up_and_stays_the_same(tmp_path, whole):
+    go(tmp_path)
+    again = At(crash)
+    go(tmp_path, listener=again, resume=True)
+    assert again.steps == []
+    assert_same(outcome(tmp_path), whole)
+
+
+# ----------------------------------------------------------------------- another spec
+
+
+def test_a_run_may_be_made_longer_where_its_past_stays_the_same(tmp_path, whole):
+    (tmp_path / "a").mkdir()
+    go(tmp_path / "a", "train.epochs=2")
+    go(tmp_path / "a", resume=True)
+    assert_same(outcome(tmp_path / "a"), whole)
+    assert "epochs: 4" in (tmp_path / "a" / "spec.yaml").read_text()
+
+
+def test_a_run_of_steps_may_end_within_an_epoch_and_be_made_longer(tmp_path):
+    short, long = (RECIPE.replace("epochs: 4", f"steps: {n}") for n in (7, 13))
+    go(tmp_path / "a", text=long)
+    go(tmp_path / "b", text=short)
+    go(tmp_path / "b", text=long, resume=True)
+    assert_same(outcome(tmp_path / "b"), outcome(tmp_path / "a"))
+
+
+def test_a_longer_run_whose_past_would_differ_is_refused_unless_rescheduled(tmp_path):
+    text = RECIPE.replace("{adam: 0.01}", "{sgd: {cosine_decay_schedule: 0.1}}")
+    go(tmp_path, "train.epochs=2", text=text)
+    before = outcome(tmp_path)
+    with pytest.raises(SpecError, match=r"F0823(.|\n)*learning_rate at step 2: 0.09\d+ → 0.09\d+"):
+        go(tmp_path, text=text, resume=True)
+    assert_same(outcome(tmp_path), before)
+    longer = At(crash)
+    go(tmp_path, text=text, listener=longer, resume=True, reschedule=True)
+    assert longer.steps == list(range(11, 21))
+
+
+def test_a_run_is_never_made_shorter_than_it_is(tmp_path):
+    go(tmp_path, "train.epochs=2")
+    with pytest.raises(SpecError, match="F0823(.|\n)*has made 10 steps, more than the 5"):
+        go(tmp_path, "train.epochs=1", resume=True)
+
+
+@pytest.mark.parametrize("change, told", [
+    ("train.batch_size=128", "train.batch_size: 256 → 128"),
+    ("train.seed=1", "train.seed: nothing → 1"),
+    ("data.validation=0.2", "data.validation: nothing → 0.2"),
+    ("train.optimizer={adam: 0.02}", "train.optimizer.adam: 0.01 → 0.02"),
+])
+def test_any_other_change_is_refused_with_what_differs(tmp_path, change, told):
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(crash, step=4))
+    with pytest.raises(SpecError) as refused:
+        go(tmp_path, change, resume=True)
+    message = str(refused.value)
+    assert "F0823" in message and told in message
+    assert ("--reschedule" in message) == ("optimizer" in change)
+    assert checkpoint.steps(tmp_path) == [3]
+
+
+def test_a_layer_that_was_changed_is_told_by_its_place(tmp_path):
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(crash, step=4))
+    with pytest.raises(SpecError, match=r"model\[1\].dense: 12 → 13"):
+        go(tmp_path, text=RECIPE.replace("dense: 12", "dense: 13"), resume=True)
+
+
+def test_what_cannot_touch_the_past_may_change(tmp_path, whole):
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(crash, step=8))
+    go(tmp_path, "name=other", "train.checkpoint={every: 1 epoch, keep: 5}",
+       text="# a remark\n" + RECIPE, resume=True)
+    assert outcome(tmp_path)[2].keys() == whole[2].keys()
+    np.testing.assert_equal(outcome(tmp_path)[2], whole[2])
+
+
+def test_another_order_of_keys_is_no_difference():
+    one = {"spec.yaml": "a: 1\nb: {c: 2, d: [1, 2]}\n"}
+    assert differences(one, {"spec.yaml": "b: {d: [1, 2], c: 2}\na: 1.0\n"}) == []
+    assert [str(d) for d in differences(one, {"spec.yaml": "a: true\nb: {c: 2, d: [1]}\n"})] == [
+        "a: 1 → true", "b.d: [1, 2] → [1]"]
+
+
+# ---------------------------------------------------------------------- broken folders
+
+
+@pytest.fixture
+def cut_off(tmp_path):
+    """The folder of a run with checkpoints of steps 3 and 6."""
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(crash, step=8))
+    assert checkpoint.steps(tmp_path) == [3, 6]
+    return tmp_path
+
+
+def spoil(path, how):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data if how == "flip" else data[:len(data) // 2])
+
+
+@pytest.mark.parametrize("part", ["state/manifest.ocdbt", "state/d/*", "run/metadata"])
+@pytest.mark.parametrize("how", ["flip", "cut"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_still_serves(
+        cut_off, whole, part, how, capfd):
+    for file in (cut_off / "checkpoints" / "6").glob(part):
+        spoil(file, how)
+    with pytest.raises(SpecError, match="F0821(.|\n)*step 6 cannot be read"):
+        go(cut_off, resume=True)
+    assert "Traceback" not in capfd.readouterr().err
+    (cut_off / "checkpoints" / "6").rename(cut_off / "moved")
+    go(cut_off, resume=True)
+    assert_same(outcome(cut_off), whole)
+
+
+def test_a_checkpoint_of_something_else_is_refused(cut_off):
+    (cut_off / "checkpoints" / "9" / "state").mkdir(parents=True)
+    with pytest.raises(SpecError, match="F0821"):
+        go(cut_off, resume=True)
+
+
+def test_arrays_of_another_model_are_refused_by_name():
+    tree = {"conv.kernel": np.zeros((3, 3), np.float32), "step": np.zeros((), np.int32)}
+    saved = checkpoint.Saved(Path("run/checkpoints/7"), 7, {})
+    assert checkpoint.refill(tree, checkpoint.named(tree), saved).keys() == tree.keys()
+    with pytest.raises(SpecError) as refused:
+        checkpoint.refill(tree, {"conv.kernel": np.zeros((5, 3), np.float32)}, saved)
+    assert "conv.kernel: saved float32 (5, 3), now float32 (3, 3)" in str(refused.value)
+    assert "step: saved nothing, now int32 ()" in str(refused.value)
+
+
+def test_a_folder_that_cannot_be_written_is_a_diagnostic_and_spoils_nothing(tmp_path):
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(SpecError, match="F0820(.|\n)*step 3 cannot be written"):
+        go(tmp_path)
+    assert (tmp_path / "checkpoints").read_text() == "in the way"
+
+
+def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    from orbax.checkpoint import CheckpointManager
+
+    save = CheckpointManager.save
+
+    def full(self, step, *arguments, **named):
+        if step > 3:
+            raise OSError(28, "No space left on device")
+        return save(self, step, *arguments, **named)
+
+    monkeypatch.setattr(CheckpointManager, "save", full)
+    with pytest.raises(SpecError, match="F0820(.|\n)*step 6 cannot be written: the disk is full"):
+        go(tmp_path)
+    monkeypatch.undo()
+    resumed = At(crash)
+    go(tmp_path, listener=resumed, resume=True)
+    assert resumed.steps[0] == 4
+
+
+def test_no_more_checkpoints_are_kept_than_asked_for(tmp_path):
+    go(tmp_path, "train.checkpoint={every: 2, keep: 3}")
+    assert checkpoint.steps(tmp_path) == [16, 18, 20]
+
+
+def test_a_run_may_be_made_without_checkpoints(tmp_path):
+    go(tmp_path, "train.checkpoint={every: never}")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_seconds_between_checkpoints_are_kept_apart_from_steps(tmp_path):
+    go(tmp_path, "train.checkpoint={every: 3 hours}")
+    assert checkpoint.steps(tmp_path) == [STEPS]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "often", "1.5 epochs", "true", "[1]"])
+def test_a_distance_that_means_nothing_is_a_diagnostic(value):
+    with pytest.raises(SpecError, match="F0611(.|\n)*recipe|every"):
+        prepare(Source("recipe.yaml", RECIPE.replace("every: 3", f"every: {value}")), Report())
+
+
+# ---------------------------------------------------------------------- the command line
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs `compile-and-train` in an empty folder: (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["compile-and-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_sigterm_ends_a_command_with_143_and_resume_takes_the_latest_run(command, monkeypatch):
+    from runtime.loop import Keeper
+
+    due = Keeper.due
+
+    def signalled(self, progress, **named):
+        if progress.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return due(self, progress, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Keeper, "due", signalled)
+        status, _, err = command("recipe.yaml")
+    assert status == 143
+    assert err == "stopped by SIGTERM after step 7; go on with --resume --out runs/small-1\n"
+    status, out, err = command("recipe.yaml", "--resume")
+    assert (status, err) == (0, "") and out.endswith("runs/small-1\n")
+    assert "goes on from step 7" in out
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_resume_begins_a_run_where_there_is_none(command, tmp_path):
+    status, out, _ = command("recipe.yaml", "--resume", "--set", "train.epochs=1")
+    assert status == 0 and "starts afresh" in out
+    assert (tmp_path / "runs/small-1/summary.json").exists()
+
+
+def test_resume_refuses_the_folder_of_something_else(command, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_text("")
+    status, _, err = command("recipe.yaml", "--resume", "--out", "photos")
+    assert status == 2 and "F0801" in err and "not the folder of a run" in err
+    assert [f.name for f in (tmp_path / "photos").iterdir()] == ["cat.png"]
+
+
+def test_outside_the_main_thread_no_signals_are_taken():
+    from runtime.stopping import on_signals
+
+    found = []
+
+    def inside():
+        with on_signals() as stop:
+            found.append(stop.signal)
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [None]
