@@ -15,9 +15,10 @@ from compiler.source import Span
 # What a spec may ask for at the most; each has its diagnostic.
 MAX_VISITS = 50_000        # layers that are looked at, switched off or not, and iterations
 MAX_LAYERS = 20_000        # layers that are elaborated, equal blocks counted once
-MAX_INSTANCES = 200_000    # layers that run, every call counted
+MAX_INSTANCES = 50_000     # layers that run, every call counted
 MAX_ITERATIONS = 10_000    # of one loop
 MAX_BLOCK_DEPTH = 64       # blocks within blocks
+MAX_SIZE_TEXT = 2_000      # letters of a size that is not known: "(text - 2) // 2 + 1"
 MAX_ELEMENTS = 2**36       # numbers in one tensor of one example, or in one parameter
 
 
@@ -83,8 +84,8 @@ class Place:
 
     def inside(self, segment: str, values: Scope | None = None) -> Place:
         """A scope of its own under a segment of the path."""
-        return replace(self, names=self.names.inner(), values=values or self.values,
-                       prefix=f"{self.prefix}{segment}.")
+        return replace(self, names=self.names.inner(), prefix=f"{self.prefix}{segment}.",
+                       values=self.values if values is None else values)
 
     @property
     def own(self) -> dict[str, Any]:

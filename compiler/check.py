@@ -296,17 +296,24 @@ def _listed(values: typing.Sequence[Any], room: int) -> str:
     return f"[{', '.join(texts)}]"
 
 
-# Errors up to which near names are looked for, and names looked at: comparing words takes
-# a while, and a file may hold thousands of both.
+# How often near names are looked for, and how many names are looked at: comparing words takes
+# a while, and a file may hold thousands of mistakes and of names.
 MAX_NEAR = 50
 MAX_NAMES = 500
 
 
 def near(word: str, words: Iterable[str], report: Report) -> str:
-    """ "did you mean `kernel`?", where there are not too many errors already."""
-    if len(report.diagnostics) >= MAX_NEAR or len(word) > 100:
+    """"did you mean `kernel`?", unless that was asked often already."""
+    report.asked += 1
+    if report.asked > MAX_NEAR or len(word) > 100:
         return ""
     return nearest(word, [w for w in itertools.islice(words, MAX_NAMES) if len(w) <= 100])
+
+
+def some(words: Iterable[str], most: int = 30) -> str:
+    """"a, b, c", cut after `most` of them; "none" where there are none."""
+    found = list(itertools.islice(words, most + 1))
+    return ", ".join(found[:most]) + (", …" if len(found) > most else "") or "none"
 
 
 def expected(info: FieldInfo) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.builder import MAX_ITERATIONS, Builder, Place
 from compiler.calls import read_inserted
-from compiler.check import UNKNOWN, near, shown
+from compiler.check import UNKNOWN, near, shown, some
 from compiler.diagnostics import Label
 from compiler.entities import Entity, Seen
 from compiler.graph import Each, Value
@@ -197,7 +197,7 @@ def _choose(e: Elaborator, layer: LayerSpec, place: Place, arriving: Value | Non
             e.at(place).error(
                 "F0315", f"`choose` has no case for {shown(value)}", section.value.span,
                 near(key, layer.branches, e.report),
-                notes=(f"cases: {', '.join(layer.branches) or 'none'}",))
+                notes=(f"cases: {some(layer.branches)}",))
         place.builder.maybe |= layer.possible_names()
         e.bind(layer, place, Entity(None))
         return None

@@ -14,6 +14,14 @@ from dataclasses import dataclass, field
 
 from compiler.source import Source, Span, excerpt, visible
 
+MAX_TEXT = 1_000  # characters of one text in a diagnostic
+
+
+def shortened(text: str) -> str:
+    """The text with its middle left out, where it is longer than anybody reads."""
+    half = MAX_TEXT // 2
+    return text if len(text) <= MAX_TEXT else f"{text[:half]} … {text[-half:]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -21,6 +29,9 @@ class Label:
 
     span: Span
     text: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", shortened(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,10 @@ class Diagnostic:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise KeyError(f"{self.code} is not in the table of codes")
+        # A name in a spec may be as long as the spec.
+        object.__setattr__(self, "headline", shortened(self.headline))
+        object.__setattr__(self, "help", shortened(self.help))
+        object.__setattr__(self, "notes", tuple(map(shortened, self.notes)))
 
 
 class SpecError(Exception):
@@ -56,18 +71,40 @@ class SpecError(Exception):
         super().__init__("\n\n".join(render(d) for d in self.diagnostics))
 
 
+# Complaints about one spec; a machine-made file could hold a hundred thousand mistakes.
+MAX_DIAGNOSTICS = 200
+
+
 @dataclass(slots=True)
 class Report:
-    """Collects diagnostics, so that every error of a file is told at once."""
+    """Collects diagnostics, so that every error of a file is told at once.
+
+    Attributes:
+        diagnostics: those found so far.
+        asked: how often a near name was looked for.
+    """
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    asked: int = field(default=0, init=False, repr=False)
     _known: set[Diagnostic] = field(default_factory=set, init=False, repr=False)
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Keep a diagnostic, once: the same complaint from two uses of a block is one."""
-        if diagnostic not in self._known:
-            self._known.add(diagnostic)
-            self.diagnostics.append(diagnostic)
+        """Keep a diagnostic, once: the same complaint from two uses of a block is one.
+
+        Raises:
+            SpecError: there are so many that nobody reads more.
+        """
+        if diagnostic in self._known:
+            return
+        if len(self.diagnostics) >= MAX_DIAGNOSTICS:
+            last = Diagnostic("F0501", f"there are more than {MAX_DIAGNOSTICS} mistakes",
+                              help="mend these first; what comes after them is not told")
+            if last not in self._known:
+                self._known.add(last)
+                self.diagnostics.append(last)
+            raise SpecError(self.diagnostics)
+        self._known.add(diagnostic)
+        self.diagnostics.append(diagnostic)
 
     def error(
         self, code: str, headline: str, span: Span | None = None, label: str = "", *,
@@ -219,6 +256,8 @@ CODES = {
     "F0459": "the branches of a join hold different kinds",
     "F0460": "a new axis that cannot be",
     "F0461": "matrices that cannot be multiplied",
+    "F0501": "too many mistakes",
+    "F0502": "too many variants",
     "F0503": "too many layers",
     "F0504": "the spec is nested too deeply",
     "F0505": "too many iterations",

@@ -18,7 +18,7 @@ from typing import Any, cast
 from compiler import calls, constructs, operators
 from compiler.builder import MAX_VISITS, Builder, Place
 from compiler.calls import parameter_table
-from compiler.check import UNKNOWN, near, shown
+from compiler.check import UNKNOWN, near, shown, some
 from compiler.diagnostics import Diagnostic, Label, Report
 from compiler.entities import Entity, Seen, may_exist
 from compiler.graph import Graph, Value
@@ -203,6 +203,7 @@ class Elaborator:
             Enough: it is reached, which is reported.
         """
         self.visits += count
+        place.values.budget.visits += count
         if self.visits > MAX_VISITS:
             self.at(place).error(
                 "F0503", "the spec has too many layers", layer.span,
@@ -344,13 +345,15 @@ class Elaborator:
         """What a dotted name refers to; None, and a report, where it leads nowhere."""
         first, *rest = reference.split(".")
         found = place.names.find(first)
+        if ("F0310", span) in self.reported:  # in an iteration before, perhaps of ten thousand
+            return None
         if not isinstance(found, Entity):
             if not may_exist(first, place.builder.maybe):
                 names = list(place.names)
                 self.at(place).error(
                     "F0310", f"there is no layer `{first}` before this one", span,
                     near(first, names, self.report),
-                    notes=(f"names that can be read here: {_some(names)}",),
+                    notes=(f"names that can be read here: {some(names)}",),
                     help="a reference goes backwards, to a name of this scope or one around it")
             return None
         walked = first
@@ -361,7 +364,7 @@ class Elaborator:
                     self.at(place).error(
                         "F0310", f"`{walked}` has nothing called `{name}`", span,
                         near(name, found.members, self.report),
-                        notes=(f"inside `{walked}`: {_some(list(found.members))}",))
+                        notes=(f"inside `{walked}`: {some(found.members)}",))
                 return None
             found, walked = inner, f"{walked}.{name}"
         return found
@@ -370,7 +373,3 @@ class Elaborator:
         """The tensor that a dotted name refers to; None after errors."""
         found = self.lookup(reference, span, place)
         return None if found is None else found.tensor()
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:16]) + (", …" if len(names) > 16 else "") or "none"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compiler.diagnostics import Report, SpecError
-from compiler.pipeline import Request, graph_of, make_program, requests_of_facts
+from compiler.pipeline import (
+    MAX_WORK,
+    Request,
+    graph_of,
+    make_program,
+    requests_of_facts,
+    uncollected,
+    work_of,
+)
 from compiler.plan import Plan, Row, make_plan, unknown_inputs
 from compiler.tree import Mapping, Scalar
 
@@ -42,14 +49,25 @@ def check_facts(request: Request, report: Report, *, only: str = "") -> list[Pro
     program = make_program(request, report)
     proofs: list[Proof] = []
     facts = program.document.facts or {}
+    work = 0
     for name, wanted in zip(facts, requests_of_facts(request, program)):
-        if not only or name == only:
-            proofs += _proofs(name, wanted, report)
+        if only and name != only:
+            continue
+        if work > MAX_WORK:
+            report.error("F0502", f"the facts of all variants take too long to prove; `{name}` and "
+                         "those after it are not proven", program.tree.key_spans["facts"],
+                         help=f"prove them one by one: `--variant {name}`")
+            break
+        more, cost = _proofs(name, wanted, report)
+        proofs += more
+        work += cost
     return proofs
 
 
-def _proofs(name: str, request: Request, report: Report) -> Iterator[Proof]:
-    found = Report()
+@uncollected()
+def _proofs(name: str, request: Request, report: Report) -> tuple[list[Proof], int]:
+    """The proofs of one variant's facts, and the work they took."""
+    found, proofs = Report(), []
     try:
         # Read again, for this variant's own values; the places are those of its own reading.
         program = make_program(request, found)
@@ -57,7 +75,7 @@ def _proofs(name: str, request: Request, report: Report) -> Iterator[Proof]:
     except SpecError as error:
         for complaint in error.diagnostics:
             report.add(complaint)
-        return
+        return [], MAX_WORK // 10
     facts = program.document.facts[name]
     assert isinstance(facts, Mapping)
     phase = facts.get("during")
@@ -74,12 +92,13 @@ def _proofs(name: str, request: Request, report: Report) -> Iterator[Proof]:
             report.error("F0701", f"the macs of {name} depend on the length of "
                          f"{', '.join(unknown)}", node.span,
                          help="give the variant a length, or take this fact away")
-            yield Proof(name, figure, node.value, None)
+            proofs.append(Proof(name, figure, node.value, None))
             continue
         proof = Proof(name, figure, node.value, getattr(plan.totals, figure))
         if not proof.holds:
             _complain(proof, node, plan, report)
-        yield proof
+        proofs.append(proof)
+    return proofs, work_of(program.scope.budget, program.tree) + graph.instances
 
 
 def _complain(proof: Proof, node: Scalar, plan: Plan, report: Report) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.check import UNKNOWN, check_formulas, field_names, near, shown, validate
+from compiler.check import UNKNOWN, check_formulas, field_names, near, shown, some, validate
 from compiler.diagnostics import Report
 from compiler.expressions import is_formula
 from compiler.names import layer_name_problem, value_name_problem
@@ -236,7 +236,7 @@ def _report_keys(item: Mapping, keys: list[str], words: Words, report: Report) -
                 near(key, [*MODIFIERS, *fields], report),
                 notes=(
                     f"modifiers: {', '.join(MODIFIERS)}",
-                    f"fields of {word}: {', '.join(fields) or 'none'}",
+                    f"fields of {word}: {some(fields)}",
                 ),
             )
 
@@ -256,7 +256,7 @@ def _report_unknown(word: str, span: Span, words: Words, report: Report) -> None
     if dot:
         mine = [b for b in words.blocks if b.startswith(prefix + ".")]
         help = (
-            f"blocks of `{prefix}`: {', '.join(mine)}"
+            f"blocks of `{prefix}`: {some(mine)}"
             if mine
             else f"bring it in with `use: {{{prefix}: FILE}}`"
         )
@@ -458,7 +458,7 @@ class _Reading:
                     f"`{key}` is not a param of `{self.word}`",
                     fields.key_spans[key],
                     near(key, params, self.report),
-                    notes=(f"params of `{self.word}`: {', '.join(params) or 'none'}",),
+                    notes=(f"params of `{self.word}`: {some(params)}",),
                 )
         check_formulas(fields, self.report)
         return self.made("block", fields)

@@ -22,10 +22,20 @@ ATTRIBUTES = frozenset({
 FORM = "a name has letters, digits and `_`, and begins with a letter"
 
 
-def layer_name_problem(name: str) -> str:
-    """Why a word cannot be the name of a layer, branch or key of weights; "" where it can."""
+MAX_NAME = 100  # characters; a path holds many names, and a model many paths
+
+
+def form_problem(name: str) -> str:
+    """Why a word has not the form of a name; "" where it has."""
     if not name.isidentifier() or name.startswith("_"):
         return FORM
+    return f"a name has at most {MAX_NAME} characters" if len(name) > MAX_NAME else ""
+
+
+def layer_name_problem(name: str) -> str:
+    """Why a word cannot be the name of a layer, branch or key of weights; "" where it can."""
+    if problem := form_problem(name):
+        return problem
     if keyword.iskeyword(name):
         return f"`{name}` is a word of Python, where layers are attributes of the model"
     if name in ATTRIBUTES:
@@ -39,8 +49,8 @@ def layer_name_problem(name: str) -> str:
 
 def value_name_problem(name: str) -> str:
     """Why a word cannot be the name of a param, a value or an input; "" where it can."""
-    if not name.isidentifier() or name.startswith("_"):
-        return FORM
+    if problem := form_problem(name):
+        return problem
     if name in KEYWORDS or name in CONSTANTS:
         return f"`{name}` has a meaning of its own in formulas"
     if name == INPUT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from compiler.builder import MAX_ELEMENTS, MAX_INSTANCES, MAX_LAYERS, Place
+from compiler.builder import MAX_ELEMENTS, MAX_INSTANCES, MAX_LAYERS, MAX_SIZE_TEXT, Place
 from compiler.check import UNKNOWN, near, shown, validate
 from compiler.diagnostics import Label
 from compiler.entities import Entity, Seen
@@ -82,6 +82,7 @@ def applied(
     except ShapeError as clash:
         _report_clash(e, clash, layer, place, inputs, producers)
         return nothing
+    e.visit(layer, place, (len(outputs) + len(parameters)) // 4)  # a thousand LSTMs in one layer
     ties = _ties(e, op, types, layer, place)
     if not _is_affordable(e, op, outputs, parameters, layer, place) or ties is None:
         return nothing
@@ -98,7 +99,7 @@ def _operator_of(e: Elaborator, layer: LayerSpec, place: Place, seen: Seen) -> O
     known = (layer, place.program)
     if known in e.operators.literal:
         return e.operators.literal[known]
-    cls = place.program.words.operator(layer.word)
+    cls = place.program.operator(layer.word)
     assert cls is not None, layer.word
     fields, spans = dict(layer.fields), dict(layer.fields.key_spans)
     for key, value in place.program.defaults.get(layer.word, {}).items():
@@ -140,13 +141,19 @@ def _is_affordable(
     e: Elaborator, op: Operator, outputs: Mapping[str, TensorType],
     parameters: Mapping[str, Parameter], layer: LayerSpec, place: Place,
 ) -> bool:
-    """Whether no tensor is larger than a machine could ever hold."""
+    """Whether no tensor is larger than a machine could ever hold, or of too intricate a size."""
     for what, count in [*((f"the output of `{op.word}`", t.elements) for t in outputs.values()),
                         *((f"`{n}` of `{op.word}`", p.size) for n, p in parameters.items())]:
         if count > MAX_ELEMENTS:
             number = f"{count:,}" if count < 10**18 else "more than 10¹⁸"
             e.at(place).error("F0506", f"{what} has {number} numbers", layer.span,
                               f"at most {MAX_ELEMENTS:,} are allowed")
+            return False
+    for axis, size in (pair for t in outputs.values() for pair in zip(t.axes, t.shape)):
+        if isinstance(size, str) and len(size) > MAX_SIZE_TEXT:
+            e.at(place).error("F0404", f"the size of {axis} hangs on an unknown length in too many "
+                              "steps to follow", layer.span,
+                              help="give the input a fixed length, or change its length less often")
             return False
     return True
 

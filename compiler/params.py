@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compiler.check import UNKNOWN, check_formulas, near, shown, validate
+from compiler.check import UNKNOWN, check_formulas, near, shown, some, validate
 from compiler.diagnostics import Label, Report
 from compiler.expressions import FormulaError, is_formula, parse_formula
 from compiler.parse import Mapping as MapNode
@@ -189,7 +189,7 @@ def bind(
     use: Span | None,
     program: Program | None = None,
     more: Iterable[Label] = (),
-    help: str = "",
+    remedy: str = "",
 ) -> Scope:
     """A scope with a value for every param: what is given, else its default.
 
@@ -202,26 +202,27 @@ def bind(
         use: where it is used, to point at when a required param is missing.
         program: the file that declares the params, for layers among the defaults.
         more: further places, for errors in values.
-        help: the remedy where a required param is missing.
+        remedy: what to do where a required param is missing; `{}` stands for its name.
 
     Raises:
         Enough: the formulas took too many steps.
     """
     scope = outer.inner()
-    for name, value in given.items():
+    for name, unknown in given.items():
         if name not in params:
             report.error(
                 "F0203",
                 f"`{name}` is not a param of {what}",
-                value.span,
+                unknown.span,
                 near(name, params, report),
-                notes=(f"params of {what}: {', '.join(params) or 'none'}",),
+                notes=(f"params of {what}: {some(params)}",),
             )
     for name, param in params.items():
         owner = program
         if name in given:
-            node, seen = given[name].node, given[name].scope or scope
-            owner = given[name].program or program
+            value = given[name]
+            node, seen = value.node, scope if value.scope is None else value.scope
+            owner = value.program or program
         elif param.default is not None:
             node, seen = param.default, scope
         else:
@@ -234,7 +235,8 @@ def bind(
                     more=()
                     if use is None
                     else (Label(param.span, "declared here, without a default"),),
-                    help=help or f"give `{name}: …`, {IN_WORDS.get(param.type, 'a value')}",
+                    help=remedy.replace("{}", name)
+                    or f"give `{name}: …`, {IN_WORDS.get(param.type, 'a value')}",
                 )
             scope.values_[name] = UNKNOWN
             continue
@@ -275,7 +277,7 @@ def _checked(param: ParamSpec, value: Any, span: Span, report: Report, what: str
             f"param `{param.name}` of {what} is {shown(value)}, which is not among its choices",
             span,
             near(str(value), map(str, full.choices), report),
-            notes=(f"choices: {', '.join(str(c) for c in full.choices)}",),
+            notes=(f"choices: {some(map(str, full.choices))}",),
             more=_declared(param, span),
         )
         return UNKNOWN
@@ -318,7 +320,7 @@ def check_values(
                 f"`{name}` is not a param of {what}",
                 values.key_spans[name],
                 near(name, params, report),
-                notes=(f"params of {what}: {', '.join(params) or 'none'}",),
+                notes=(f"params of {what}: {some(params)}",),
             )
         elif params[name].type != "layers" and not _holds_formula(node):
             _checked(params[name], value_of(node, Scope(), report), node.span, report, what)

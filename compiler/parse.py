@@ -7,7 +7,9 @@ run tells of every mistake in the file.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 
 from compiler.compose import Composer
@@ -44,6 +46,10 @@ def read_source(path: Path | str, shown: str | None = None) -> Source:
     """
     name = str(path) if shown is None else shown
     try:
+        if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+            raise SpecError([diagnostic(  # reading a pipe could wait for ever
+                "F0102", f"`{name}` is not a file but a device or a pipe",
+                help="give the path of a YAML file")])
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

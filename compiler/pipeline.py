@@ -5,7 +5,9 @@ Nothing here imports JAX; `compiler.lower` turns the last graph into a module.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from compiler.ops.base import Operator
 from compiler.parse import Mapping as MapNode
 from compiler.parse import parse, read_source
 from compiler.resolve import Program, resolve
+from compiler.scope import Budget
 from compiler.source import Source
 from compiler.spec import Document
 
@@ -42,6 +45,31 @@ class Request:
     operators: tuple[type[Operator], ...] = ()
     document: type[Document] = Document
 
+# The work that all variants of a spec may take together, in layers.
+MAX_WORK = 50_000
+LETTERS_OF_A_LAYER = 20  # that take as long to read as a layer to look at
+
+
+def work_of(budget: Budget, tree: MapNode) -> int:
+    """The work that one variant took, in layers."""
+    return budget.work + len(tree.span.source.text) // LETTERS_OF_A_LAYER
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Pause the collector of reference cycles.
+
+    What the compiler makes stays until it is done; looking through all of it again and again
+    takes longer than making it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
 
 def read_tree(request: Request, report: Report) -> tuple[MapNode, Path | None, str, str]:
     """Stage `tree`: (tree, the folder of its file, the variant its name implies, its stem).
@@ -60,6 +88,7 @@ def read_tree(request: Request, report: Report) -> tuple[MapNode, Path | None, s
     return parse(source, report), path.parent, variant, path.stem
 
 
+@uncollected()
 def make_program(request: Request, report: Report) -> Program:
     """Stage `resolved`: the program, with every value and used file in place.
 
@@ -86,6 +115,7 @@ def make_graph(request: Request, report: Report, *, length: int | None = None) -
     return graph_of(make_program(request, report), report, length=length)
 
 
+@uncollected()
 def graph_of(program: Program, report: Report, *, length: int | None = None) -> Graph:
     """The typed graph of a program.
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from compiler import zoo
-from compiler.check import check_document, check_formulas, field_names, near, validate
-from compiler.diagnostics import Report, SpecError
+from compiler.check import check_document, check_formulas, field_names, near, some, validate
+from compiler.diagnostics import Label, Report, SpecError
 from compiler.layers import MODIFIERS, STRUCTURE, LayerSpec, Words, literal, read_layers
-from compiler.names import FORM, value_name_problem
+from compiler.names import form_problem, value_name_problem
 from compiler.ops import WORDS
 from compiler.ops.base import Operator
 from compiler.params import Given, ParamSpec, bind, check_values, read_params
 from compiler.parse import Mapping, Node, Scalar, parse, parse_value, plain, read_source, scalar
 from compiler.parse import Sequence as SequenceNode
-from compiler.scope import Enough, Scope, check_names, with_let
+from compiler.scope import Budget, Enough, Scope, check_names, with_let
 from compiler.source import Source, Span
 from compiler.spec import Block, Document, Fact, Input, ModelUse, Used
 
@@ -108,6 +108,10 @@ class Program:
             self.lost,
         )
 
+    def operator(self, word: str) -> type[Operator] | None:
+        """The class of an operator, or None where there is none of that word."""
+        return Words({}, self.operators).operator(word)
+
     @property
     def weights_file(self) -> Path | None:
         """The file with weights to start from: the nearest that this program or its model names."""
@@ -154,6 +158,7 @@ def resolve(
     name: str = "",
     values: PyMapping[str, Any] | None = None,
     operators: Iterable[type[Operator]] = (),
+    budget: Budget | None = None,
 ) -> Program:
     """Resolve a spec's tree.
 
@@ -167,6 +172,7 @@ def resolve(
         name: the model's name where the document gives none.
         values: values for its params, as `--set` would give them.
         operators: operators besides the built-in ones.
+        budget: the work that formulas may take; counts what they take.
 
     Raises:
         SpecError: nothing could be made of it.
@@ -178,7 +184,8 @@ def resolve(
         for key, value in (values or {}).items()
     }
     given = {key: Given(node, None, node.span) for key, node in nodes.items()}
-    loader = _Loader(cls, report, {cls.word: cls for cls in operators})
+    words = {operator.word: operator for operator in operators}
+    loader = _Loader(cls, report, words, outermost=Scope(budget=budget))
     try:
         return loader.program(tree, directory, variant, given, sets, name, ())
     except Enough:
@@ -258,8 +265,10 @@ class _Loader:
                     read_source(path, shown=zoo.shown(path, reference)), self.report
                 )
             except SpecError as error:
+                here = Label(span, "used here")
                 for complaint in error.diagnostics:
-                    self.report.add(complaint)
+                    self.report.add(complaint if complaint.labels
+                                    else replace(complaint, labels=(here,)))
                 return None
         return self.program(
             self.trees[real],
@@ -314,7 +323,7 @@ class _Loader:
             what=f"`{name}`",
             use=use,
             program=program,
-            help=self.remedy(document, variant, use),
+            remedy=self.remedy(document, variant, use),
         )
         self.let(document.let, params, report)
         program.scope = with_let(document.let, scope, report)
@@ -328,12 +337,12 @@ class _Loader:
         return program
 
     def remedy(self, document: Document, variant: str, use: Span | None) -> str:
-        """What to do where a required param has no value."""
+        """What to do where a required param has no value; `{}` stands for its name."""
         if use is not None:
             return ""
         if not variant and isinstance(document.variants, Mapping) and document.variants:
-            return f"choose a variant: {', '.join(document.variants)}"
-        return "give it on the command line: `--set {name}=…`"
+            return f"choose a variant: {some(document.variants)}"
+        return "give it on the command line: `--set {}=…`"
 
     def let(self, node: Node | None, params: PyMapping[str, ParamSpec], report: Report) -> None:
         """Check a `let` of a file or a block."""
@@ -358,8 +367,10 @@ class _Loader:
                 f"there is no param `{item.path[0]}` to set",
                 item.value.span,
                 near(item.path[0], words, self.report),
-                notes=(f"params: {', '.join(params) or 'none'}",),
-                help="give the whole path for anything else: `--set train.epochs=5`",
+                notes=(f"params: {some(params)}",),
+                help=f"a param of the model that is used: `--set model.with.{item.path[0]}=…`"
+                if isinstance(tree.get("model"), Mapping)
+                else "give the whole path for anything else: `--set train.epochs=5`",
             )
             return tree
 
@@ -367,6 +378,11 @@ class _Loader:
             if not path:
                 return item.value
             key, rest = path[0], path[1:]
+            if isinstance(node, Mapping):  # a key may hold dots: `lib.unit`
+                for length in range(len(path), 1, -1):
+                    if ".".join(path[:length]) in node:
+                        key, rest = ".".join(path[:length]), path[length:]
+                        break
             if isinstance(node, SequenceNode):
                 if not key.isdigit() or int(key) >= len(node):
                     self.report.error(
@@ -428,7 +444,7 @@ class _Loader:
                 f"`{name}` has no variant `{variant}`",
                 variants.span if variants else None,
                 near(variant, variants, report),
-                notes=(f"variants: {', '.join(variants) or 'none'}",),
+                notes=(f"variants: {some(variants)}",),
             )
         values: dict[str, Given] = {}
         while variant in right:
@@ -463,7 +479,7 @@ class _Loader:
                         f"variant `{current}` extends {_shown(parent)}, which is not a variant",
                         parent.span,
                         near(str(name), variants, self.report),
-                        notes=(f"variants: {', '.join(variants)}",),
+                        notes=(f"variants: {some(variants)}",),
                     )
                     break
                 current = str(name)
@@ -706,8 +722,8 @@ class _Loader:
                 span,
                 help="choose another name, so that a reader knows which one is meant",
             )
-        elif not name.isidentifier() or name.startswith("_"):
-            report.error("F0209", f"`{name}` cannot be the name of a block", span, help=FORM)
+        elif problem := form_problem(name):
+            report.error("F0209", f"`{name}` cannot be the name of a block", span, help=problem)
         elif not isinstance(part, Mapping):
             report.error(
                 "F0201",
@@ -780,12 +796,8 @@ class _Loader:
         return found
 
     def model(self, program: Program, stack: tuple[Path, ...]) -> None:
-        node = program.document.model
-        if (
-            isinstance(node, Scalar)
-            and isinstance(node.value, str)
-            and (node.value not in program.words)
-        ):
+        node, words = program.document.model, program.words
+        if isinstance(node, Scalar) and isinstance(node.value, str) and node.value not in words:
             self.report.error(
                 "F0201",
                 "`model` is a list of layers",
@@ -793,8 +805,8 @@ class _Loader:
                 help=f"to take another spec's: `model: {{use: {node.value}}}`",
             )
         elif not isinstance(node, Mapping):
-            program.layers = read_layers(node, program.words, self.report)
-        elif "use" in node or not any(key in program.words for key in node):
+            program.layers = read_layers(node, words, self.report)
+        elif "use" in node or not any(key in words for key in node):
             section = validate(ModelUse, node, self.report, what="`model`")
             if section is not None:
                 program.model = self.used(

@@ -16,6 +16,7 @@ from compiler.parse import Node, Scalar, Sequence
 # Steps that all formulas of one compilation may take together. One formula is bounded by
 # itself; a loop evaluates it thousands of times.
 MAX_STEPS = 3_000_000
+STEPS_OF_A_LAYER = 60  # that take as long as looking at a layer
 
 MISSING: Any = object()  # what a scope finds where there is no such name
 
@@ -29,12 +30,25 @@ class Enough(Exception):
 
 
 class Budget:
-    """The steps that are left to all formulas of a compilation."""
+    """The work that is left to all formulas of a compilation.
 
-    __slots__ = ("left",)
+    Attributes:
+        left: steps.
+        failed: formulas that had an error, by id: a loop does not try them again.
+        visits: layers that were looked at, which have a limit of their own.
+    """
+
+    __slots__ = ("failed", "left", "visits")
 
     def __init__(self, left: int = MAX_STEPS):
         self.left = left
+        self.failed: dict[int, Scalar] = {}
+        self.visits = 0
+
+    @property
+    def work(self) -> int:
+        """All that was done, in layers."""
+        return self.visits + (MAX_STEPS - self.left) // STEPS_OF_A_LAYER
 
     def spend(self, steps: int, node: Node, report: Report) -> None:
         """Take steps away.
@@ -61,10 +75,13 @@ class Scope(Mapping[str, Any]):
 
     __slots__ = ("budget", "parent", "values_")
 
-    def __init__(self, values: Mapping[str, Any] | None = None, parent: Scope | None = None):
+    def __init__(
+        self, values: Mapping[str, Any] | None = None, parent: Scope | None = None,
+        budget: Budget | None = None,
+    ):
         self.values_ = dict(values or {})
         self.parent = parent
-        self.budget: Budget = Budget() if parent is None else parent.budget
+        self.budget: Budget = (budget or Budget()) if parent is None else parent.budget
 
     def find(self, name: object) -> Any:
         """The value of a name: UNKNOWN where an earlier error left none, MISSING where there
@@ -126,12 +143,15 @@ def value_of(node: Node, scope: Scope, report: Report, more: Iterable[Label] = (
 def _formula(
     node: Scalar, text: str, scope: Scope, report: Report, more: Iterable[Label],
 ) -> Any:
+    if id(node) in scope.budget.failed:
+        return UNKNOWN
     meter = Meter()
     steps = meter.left
     try:
         result = evaluate(parse_formula(text), scope, meter)
     except FormulaError as error:
         formula_error(error, node, report, more)
+        scope.budget.failed[id(node)] = node
         result = UNKNOWN
     except UnknownValue:
         result = UNKNOWN

@@ -87,6 +87,8 @@ def find(reference: str, base: Path | None = None, *, untrusted: bool = False) -
         return (base or Path()) / path, ""
     if reference in index():
         return index()[reference]
+    if not untrusted and _exists((base or Path()) / path):
+        return (base or Path()) / path, ""  # a folder, say: whoever reads it tells
     raise NotFound(f"there is no file and no zoo model `{reference}`",
                    nearest(reference[:100], index()), help="`flaxspec list` shows the zoo")
 
@@ -108,6 +110,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists() and bool(path.parts)
+    except (OSError, ValueError):
+        return False
+
+
 def _beside(path: Path) -> list[Path]:
     """The specs in the folder of a path."""
     try:
@@ -120,5 +129,5 @@ def shown(path: Path, reference: str) -> str:
     """The name of a file in messages: as the user wrote it, or its place in the zoo."""
     try:
         return f"specs/{path.resolve().relative_to(directory()).as_posix()}"
-    except ValueError:
+    except (OSError, RuntimeError, ValueError):  # a loop of links is one of the first two
         return path.as_posix() if Path(reference).suffix not in SUFFIXES else str(path)

@@ -7,7 +7,7 @@ that direction's cell carries from step to step: h, or h and c for an LSTM.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,7 +47,7 @@ class Layers(Cell):
 
     references: ClassVar[tuple[str, ...]] = ("initial",)
 
-    layers: Positive = Field(1, description="how many are stacked")
+    layers: Annotated[int, Field(gt=0, le=1000)] = Field(1, description="how many are stacked")
     bidirectional: bool = Field(False, description="read from both ends, with weights of their own")
     merge: Literal["concat", "sum"] = Field(
         "concat", description="how the two directions of each layer become one tensor")

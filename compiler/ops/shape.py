@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -226,7 +226,8 @@ class Split(Rearranging):
     word: ClassVar[str] = "split"
     main: ClassVar[str | None] = "parts"
 
-    parts: Positive | None = Field(None, description="into how many equal parts")
+    parts: Annotated[int, Field(gt=0, le=1000)] | None = Field(
+        None, description="into how many equal parts")
     sizes: tuple[Positive, ...] | None = Field(None, description="the size of each part")
     axis: str = Field("channels", description="the axis to part; time needs a known length")
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from compiler.diagnostics import Diagnostic, Report, SpecError, as_json, summary
 from compiler.facts import Proof, check_facts
-from compiler.pipeline import Request, graph_of, read_tree
+from compiler.pipeline import MAX_WORK, Request, graph_of, read_tree, uncollected, work_of
 from compiler.resolve import Program, resolve
+from compiler.scope import Budget
 from compiler.tree import Mapping
 from runtime.cli.terminal import columns, show
 from runtime.recipe import Recipe, check_training, is_recipe, read_training
@@ -51,6 +52,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, jso
     return status
 
 
+@uncollected()
 def check_spec(request: Request, report: Report) -> list[str]:
     """Check a spec, and where no variant is chosen, each of its variants; what was checked.
 
@@ -61,16 +63,23 @@ def check_spec(request: Request, report: Report) -> list[str]:
     chosen = request.variant or implied
     declared = tree.get("variants")
     names = [chosen] if chosen or not isinstance(declared, Mapping) else ["", *declared]
-    for name in names:
-        found = Report()
+    work = 0
+    for i, name in enumerate(names):
+        if work > MAX_WORK:
+            report.warning("F0502", f"only the first {i - 1} of {len(names) - 1} variants were "
+                           "checked: all of them take too long", tree.key_spans["variants"],
+                           help=f"check the others one by one: `--variant {name}`")
+            return names[:i]
+        found, budget = Report(), Budget()
         try:
             program = resolve(tree, request.document, found, directory=directory, variant=name,
-                              assignments=request.assignments, name=stem,
-                              values=request.values, operators=request.operators)
+                              assignments=request.assignments, name=stem, values=request.values,
+                              operators=request.operators, budget=budget)
             _check_program(program, found)
         except SpecError as error:
             for complaint in error.diagnostics:
                 found.add(complaint)
+        work += work_of(budget, tree)
         needs_variant = not name and {d.code for d in found.errors} == {"F0214"}
         if needs_variant and len(names) > 1:
             continue  # its params are required: only its variants are models
