@@ -197,44 +197,71 @@ def _report_errors(
     main_span: Span,
 ) -> bool:
     """Report Pydantic's errors, one for each field; True if there was one to report."""
-    told: set[str] = set()
-    for item in error.errors(include_url=False, include_context=True):
-        key = str(item["loc"][0]) if item["loc"] else ""
-        if key in told or key in unknown:
+    told = False
+    for key, items in _by_field(error).items():
+        if key in unknown:
             continue
-        told.add(key)
-        if item["type"] == "missing":
-            report.error(
-                "F0204",
-                f"{what} needs `{key}`",
-                main_span,
-                f"`{key}` is missing",
-                help=_remedy(key, fields.get(key)),
-            )
-        elif not key:
+        told = True
+        info, value = fields.get(key), node.get(key)
+        # A value that may have several forms has an error for each: the deepest is of the form
+        # that the author had in mind.
+        item = max(items, key=lambda i: _reached(value, i["loc"][1:])[1])
+        found, depth = _reached(value, item["loc"][1:])
+        span = found.span if found is not None else main_span
+        if item["type"] == "missing" and not depth and len(item["loc"]) == 1:
+            report.error("F0204", f"{what} needs `{key}`", main_span, f"`{key}` is missing",
+                         help=_remedy(key, info))
+        elif not key or info is None:
             message = str(item.get("ctx", {}).get("error", item["msg"]))
             report.error("F0205", f"{what}: {message}", main_span)
+        elif item["type"] == "value_error":
+            report.error("F0205", f"`{key}` of {what}: {item.get('ctx', {})['error']}", span)
+        elif item["type"] in ("extra_forbidden", "missing"):
+            _report_inner(item, key, value, info, report, what)
         else:
-            value = node.get(key)
-            info = fields[key]
-            found = _place(value, item["loc"][1:]) if value is not None else None
-            if item["type"] == "value_error":
-                reason = str(item.get("ctx", {})["error"])
-                report.error(
-                    "F0205", f"`{key}` of {what}: {reason}", found.span if found else main_span
-                )
-                continue
+            owner, whole = f"`{key}` of {what}", item["input"]
+            inner = _inner_field(info, item["loc"][-1]) if depth else None
             label = ""
             if isinstance(found, Scalar) and isinstance(found.value, str):
-                label = nearest(found.value, _literals(info.annotation))
-            report.error(
-                "F0205",
-                f"`{key}` of {what} takes {expected(info)}, not {shown(item['input'])}",
-                found.span if found else main_span,
-                label,
-                notes=(f"`{key}`: {info.description}",) if info.description else (),
-            )
-    return bool(told)
+                label = nearest(found.value, _literals((inner or info).annotation))
+            if inner is not None:
+                owner, info = f"`{item['loc'][-1]}` of {owner}", inner
+            elif depth and value is not None and found is not None:
+                label = label or f"this is {shown(tuples(plain(found)))}"
+                whole = tuples(plain(value))
+            key = str(item["loc"][-1]) if inner is not None else key
+            report.error("F0205", f"{owner} takes {expected(info)}, not {shown(whole)}",
+                         span, label,
+                         notes=(f"`{key}`: {info.description}",) if info.description else ())
+    return told
+
+
+def _by_field(error: ValidationError) -> dict[str, list[Any]]:
+    """Pydantic's errors by the field that they are in; "" holds those of the whole."""
+    found: dict[str, list[Any]] = {}
+    for item in error.errors(include_url=False, include_context=True):
+        found.setdefault(str(item["loc"][0]) if item["loc"] else "", []).append(item)
+    return found
+
+
+def _report_inner(
+    item: Any, key: str, value: Node | None, info: FieldInfo, report: Report, what: str,
+) -> None:
+    """Report a field that is unknown or missing in a map that is the value of a field."""
+    inner, owner = str(item["loc"][-1]), f"`{key}` of {what}"
+    models = _models(info.annotation)
+    names = [name for model in models for name in field_names(model)]
+    holder, _ = _reached(value, item["loc"][1:-1])
+    assert holder is not None
+    span = holder.span
+    if item["type"] == "missing":
+        report.error("F0204", f"{owner} needs `{inner}`", span, f"`{inner}` is missing",
+                     help=_remedy(inner, _inner_field(info, inner)))
+        return
+    if isinstance(holder, Mapping) and inner in holder.key_spans:
+        span = holder.key_spans[inner]
+    report.error("F0203", f"`{inner}` is not a field of {owner}", span, near(inner, names, report),
+                 notes=(f"fields of {owner}: {some(names)}",))
 
 
 def _remedy(key: str, info: FieldInfo | None) -> str:
@@ -244,14 +271,18 @@ def _remedy(key: str, info: FieldInfo | None) -> str:
     return f"{text}: {info.description}" if info.description else text
 
 
-def _place(node: Node, loc: tuple[Any, ...]) -> Node:
-    """The node that an error's location leads to, as far as it exists in the tree."""
+def _reached(node: Node | None, loc: tuple[Any, ...]) -> tuple[Node | None, int]:
+    """The node that an error's location leads to, as far as it exists in the tree, and how far.
+
+    Pydantic puts the names of a union's members between the keys; they are passed by.
+    """
+    depth = 0
     for step in loc:
         if isinstance(node, Mapping) and step in node:
-            node = node[step]
+            node, depth = node[step], depth + 1
         elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node):
-            node = node[step]
-    return node
+            node, depth = node[step], depth + 1
+    return node, depth
 
 
 def tuples(value: Any) -> Any:
@@ -353,6 +384,19 @@ def _plural(words: str) -> str:
     """"whole numbers above 0", of "a whole number above 0"."""
     found = re.match(r"a (whole number|number|text|pair|list|map|value)\b", words)
     return f"{found[1]}s{words[found.end():]}" if found else words
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models among a type's members."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for a in typing.get_args(annotation) for m in _models(a)]
+
+
+def _inner_field(info: FieldInfo, name: Any) -> FieldInfo | None:
+    """The field of that name in a model that is a field's value; None where there is none."""
+    return next((m.model_fields[name] for m in _models(info.annotation) if name in m.model_fields),
+                None)
 
 
 def _bounds(metadata: Any) -> str:

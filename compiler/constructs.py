@@ -106,14 +106,17 @@ def _branches(
     """The tensors that branches give, None after an error; and what the join's name reaches."""
     owner = place.inside(layer.segment) if layer.is_named else place
     values: dict[str, Value] = {}
+    clashes = 0
     assert isinstance(layer.value, TreeMapping)
     for key, branch in layer.branches.items():
         inner = replace(owner, names=owner.names.inner(), prefix=f"{owner.prefix}{key}.")
         result = e.run(branch, inner, arriving)
         span = layer.value.key_spans[key]
-        e.name(key, Entity(result, span, inner.own), owner, span,
-               help=f"give one of the joins a name: `{{{layer.word}: …, name: …}}`; its branches "
-               "are then under that name")
+        clashes += key in owner.own
+        if clashes < 2 or key not in owner.own:  # one complaint for each join
+            e.name(key, Entity(result, span, inner.own), owner, span,
+                   help=f"give one of the joins a name: `{{{layer.word}: …, name: …}}`; its "
+                   "branches are then under that name")
         if result is not None:
             values[key] = result
     return (values if len(values) == len(layer.branches) else None,
