@@ -47,7 +47,7 @@ class Layers(Cell):
 
     references: ClassVar[tuple[str, ...]] = ("initial",)
 
-    layers: Annotated[int, Field(gt=0, le=1000)] = Field(1, description="how many are stacked")
+    layers: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="how many are stacked")
     bidirectional: bool = Field(False, description="read from both ends, with weights of their own")
     merge: Literal["concat", "sum"] = Field(
         "concat", description="how the two directions of each layer become one tensor")

@@ -226,7 +226,7 @@ class Split(Rearranging):
     word: ClassVar[str] = "split"
     main: ClassVar[str | None] = "parts"
 
-    parts: Annotated[int, Field(gt=0, le=1000)] | None = Field(
+    parts: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="into how many equal parts")
     sizes: tuple[Positive, ...] | None = Field(None, description="the size of each part")
     axis: str = Field("channels", description="the axis to part; time needs a known length")
