@@ -281,6 +281,8 @@ CODES = {
     "F0634": "the data is not what the recipe declares",
     "F0635": "the same example in two parts of the data",
     "F0636": "a package is missing",
+    "F0637": "a file that cannot be fetched",
+    "F0638": "a fetched file that is another one",
     "F0801": "the run folder exists already",
     "F0802": "the run folder cannot be written",
     "F0803": "the loss is no longer a number",

@@ -39,12 +39,18 @@ def directory() -> Path:
     return Path(next(iter(flaxspec_specs.__path__)))
 
 
+def files() -> list[Path]:
+    """The shipped specs, those of data sets left out."""
+    return sorted(path for path in directory().rglob("*.yaml")
+                  if path.parent != directory() / "datasets")
+
+
 @lru_cache(maxsize=1)
 def index() -> dict[str, tuple[Path, str]]:
     """Every zoo name: the file it is in, and the variant it stands for or ""."""
     names: dict[str, tuple[Path, str]] = {}
     variants: dict[str, tuple[Path, str]] = {}
-    for path in sorted(directory().rglob("*.yaml")):
+    for path in files():
         names[path.stem] = (path, "")
         for variant in _variants(path.read_text(encoding="utf-8")):
             variants.setdefault(variant, (path, variant))

@@ -18,6 +18,7 @@ from compiler.source import Span
 from compiler.spec import Document, Raw
 from compiler.types import TensorType
 from runtime.data import WORDS, DataSource, anchored
+from runtime.data.named import data_sets
 from runtime.data.source import Source
 from runtime.optim_document import Optimizer
 from runtime.policies import Checkpointing, EarlyStop, Keep, Measure, Precision
@@ -295,6 +296,8 @@ def _report(
         case "union_tag_invalid":
             tags = context["expected_tags"].replace("'", "").split(", ")
             names = [tag for tag in tags if not tag.endswith(":")]
+            if root.key == "`data`" and not loc:
+                names += data_sets()
             # A tag stands behind its own key (`dataset: digits`), or is the key or the value.
             chosen = place.at(("dataset",)).node
             report.error("F0612", f"`{context['tag']}` is not one of the choices",

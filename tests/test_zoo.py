@@ -21,7 +21,7 @@ from compiler.tree import plain
 from runtime.recipe import Recipe, check_training, is_recipe, read_training
 
 SPECS = Path(__file__).resolve().parent.parent / "specs"
-FILES = sorted(SPECS.rglob("*.yaml"))
+FILES = zoo.files()
 # Steps that stand for an unknown length; no count of parameters depends on it.
 LENGTH = 7
 

@@ -1,4 +1,4 @@
-"""`flaxspec list`: the models that come with flaxspec."""
+"""`flaxspec list`: the models and data sets that come with flaxspec."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LEAST_SUMMARY = 24
 
 @dataclass(frozen=True)
 class Entry:
-    """A name that stands for a model.
+    """A name that stands for a model or a data set.
 
     Attributes:
         name: the name.
         file: its file in the zoo.
         summary: one line on the file's models.
         params: the published number of parameters, or None.
-        is_model: False for a file that holds blocks for others.
+        is_model: False for a file that holds blocks for others, or a data set.
     """
 
     name: str
@@ -36,21 +36,22 @@ class Entry:
 
 
 def run(word: str, *, json: bool) -> None:
-    """List the models whose name or file holds a word."""
+    """List the models and data sets whose name or file holds a word."""
     entries = [entry for path in sorted(zoo.directory().rglob("*.yaml"))
                for entry in _entries(path) if word in entry.name or word in entry.file]
     if json:
         print(json_.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False))
         return
     if not entries:
-        print(f"no model of the zoo is called {word}")
+        print(f"no model and no data set of the zoo is called {word}")
         return
     rows = []
     for file in dict.fromkeys(entry.file for entry in entries):
         mine = [entry for entry in entries if entry.file == file]
         about = (file, mine[0].summary)
         for entry in mine:
-            size = f"{entry.params:,}" if entry.params else "" if entry.is_model else "blocks"
+            other = "data set" if entry.file.startswith("datasets/") else "blocks"
+            size = f"{entry.params:,}" if entry.params else "" if entry.is_model else other
             rows.append((entry.name, size, *about))
             about = ("", "")
     table = [("model", "params", "file", "summary"), *rows]

@@ -1,7 +1,8 @@
 """The data sources. A new one is its own file and a line in the union.
 
 A source is chosen by the key that says where the data is (`table: weather.csv`), or, where
-the data comes with the package, by its name behind `dataset`.
+the data comes with the package, by its name behind `dataset`. A name under specs/datasets
+stands for the source that is written there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
+from runtime.data.arrays import Arrays
 from runtime.data.digits import Digits
 from runtime.data.help_texts import HelpTexts
 from runtime.data.images import Images
+from runtime.data.named import about, data_sets
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
@@ -25,7 +28,7 @@ from runtime.data.text import Text
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
 # never a key, so that places in Pydantic's complaints are not taken for places in the file.
-WORDS = {"images": "images:", "text": "text:"}
+WORDS = {"images": "images:", "arrays": "arrays:", "text": "text:"}
 
 
 def tag_of(value: Any) -> str | None:
@@ -34,9 +37,21 @@ def tag_of(value: Any) -> str | None:
         return value.tag
     if not isinstance(value, dict):
         return None
-    if "dataset" in value:
-        return str(value["dataset"])
-    return next((tag for word, tag in WORDS.items() if word in value), None)
+    tag = next((tag for word, tag in WORDS.items() if word in value), None)
+    return str(value["dataset"]) if tag is None and "dataset" in value else tag
+
+
+def spelt_out(value: Any) -> Any:
+    """A map that names a data set of specs/datasets, as the source that is written there."""
+    name = value.get("dataset") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name not in data_sets():
+        return value
+    data = dict(about(name).data)
+    kind = member(tag_of(data))
+    for key in kind.paths if kind else ():
+        if key in data:
+            data[key] = str(about(name).root() / data[key])
+    return data | value
 
 
 DataSource = Annotated[
@@ -45,8 +60,10 @@ DataSource = Annotated[
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
     | Annotated[Images, Tag("images:")]
+    | Annotated[Arrays, Tag("arrays:")]
     | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
+    BeforeValidator(spelt_out),
 ]
 
 

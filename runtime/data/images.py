@@ -80,6 +80,7 @@ class Images(Labelled):
         from runtime.data.dataset import Part
         from runtime.data.pictures import Pictures
 
+        self.fetch()
         root = Path(self.images)
         found = scan(root)
         classes = self.class_names(sorted(found["train"]), f"`{root}`")
@@ -96,7 +97,8 @@ class Images(Labelled):
         if self.cache == "memory" or self.cache == "auto" and total <= MEMORY:
             parts = {name: Part({**part.arrays, "image": part.arrays["image"][:]},
                                 names=part.names) for name, part in parts.items()}
-        return self.assembled(parts, "image", classes, CHANNELS[self.channels])
+        return self.assembled(parts, self.fields(), {"label": classes},
+                              {"image": CHANNELS[self.channels]})
 
     def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
         """Pictures by their paths, as fields."""

@@ -1,4 +1,4 @@
-"""Examples with one class each: what the sources of pictures and sounds share."""
+"""Examples in parts, with classes: what the sources of pictures, sounds and arrays share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from compiler.diagnostics import SpecError, diagnostic
+from compiler.types import TensorType
 from runtime.data.normalise import Normalise
 from runtime.data.source import Source
 from runtime.section import problem
@@ -36,12 +37,9 @@ def _named_or_counted(value: Any) -> Any:
 Classes = Annotated[list[str] | int, BeforeValidator(_named_or_counted)]
 
 
-class Labelled(Source):
-    """A source of examples with one class each, cut into stratified parts."""
+class Parted(Source):
+    """A source that may have parts of its own; those that it lacks are cut from `train`."""
 
-    classes: Classes | None = Field(
-        default=None, description="the number of classes, or their names in the order of their "
-                                  "numbers; as the data has them where not given")
     split_seed: int = Field(
         default=0, ge=0, description="chooses the cut into parts, whatever the training seed")
     normalise: Normalise | None = Field(
@@ -50,6 +48,71 @@ class Labelled(Source):
     duplicates: Literal["error", "drop", "allow"] = Field(
         default="error", description="what to do about examples that are in two parts: stop, "
                                      "leave them out of training, or nothing")
+
+    def assembled(
+        self, given: Mapping[str, Part], fields: Mapping[str, TensorType],
+        labels: Mapping[str, Sequence[str]], channels: Mapping[str, tuple[str, ...]],
+    ) -> Dataset:
+        """The data set: its parts made complete, checked against each other, normalised.
+
+        Cuts are stratified by the first field with one class for each example.
+
+        Args:
+            given: the parts that the data has, `train` among them.
+            fields: the types of the fields; an input first, by which examples are compared.
+            labels: the names of the classes of fields that have some.
+            channels: what the channels of inputs that can be normalised are called.
+
+        Raises:
+            SpecError: F0634 a part is given by the data and by the recipe, F0635 an example is
+                in two parts.
+        """
+        import numpy as np
+
+        from runtime.data.dataset import Dataset
+        from runtime.data.leakage import without_leaks
+        from runtime.data.split import stratified
+
+        for name in ("validation", "test"):
+            fraction = getattr(self, name)
+            if name in given and name in self.model_fields_set and fraction:
+                raise SpecError([diagnostic(
+                    "F0634", f"the recipe cuts a {name} part from {self.title}, which has one of "
+                             "its own",
+                    help=f"leave `{name}` out, or say `{name}: 0` to do without")])
+        whole = given["train"]
+        kinds = next((array for name in labels if (array := whole.arrays[name]).ndim == 1),
+                     np.zeros(whole.size, np.int32))
+        cut = stratified(
+            kinds, 0.0 if "validation" in given else self.validation,
+            0.0 if "test" in given else self.test, self.split_seed)
+        parts = {"train": whole.take(cut.train)}
+        for name in ("validation", "test"):
+            part = given[name] if name in given else whole.take(getattr(cut, name))
+            parts[name] = part if self.has(name) else part.take(np.arange(0))
+        parts = without_leaks(parts, next(iter(fields)), self.title, self.duplicates)
+
+        complete = {name: replace(kind, vocabulary=len(labels[name])) if name in labels else kind
+                    for name, kind in fields.items()}
+        scales = {}
+        if self.normalise is not None and parts["train"].size:
+            scales = {name: self.normalise.scale(parts["train"].arrays[name], words)
+                      for name, words in channels.items()}
+        names = {name: tuple(words) for name, words in labels.items()}
+        fitted = {"classes": {name: list(words) for name, words in names.items()},
+                  "normalise": {name: {"mean": scale.mean.tolist(),
+                                       "deviation": scale.deviation.tolist()}
+                                for name, scale in scales.items()}}
+        return Dataset(complete, parts["train"], parts["validation"], parts["test"],
+                       fitted=fitted, labels=names, normalise=scales)
+
+
+class Labelled(Parted):
+    """A source of examples with one class each."""
+
+    classes: Classes | None = Field(
+        default=None, description="the number of classes, or their names in the order of their "
+                                  "numbers; as the data has them where not given")
 
     @property
     def class_count(self) -> int | None:
@@ -82,57 +145,6 @@ class Labelled(Source):
                 "F0634", wrong, notes=[f"classes of {where}: {listed(found)}"],
                 help="correct `classes`, or leave it out to take what is there")])
         return list(declared) if isinstance(declared, list) else list(found)
-
-    def assembled(
-        self, given: Mapping[str, Part], field: str, classes: Sequence[str],
-        channels: tuple[str, ...],
-    ) -> Dataset:
-        """The data set, with the parts that the data does not have itself cut from `train`.
-
-        Args:
-            given: the parts that the data has, `train` among them.
-            field: the input's name.
-            classes: their names, in order.
-            channels: what the input's channels are called.
-
-        Raises:
-            SpecError: F0634 a part is given by the data and by the recipe, F0635 an example is
-                in two parts.
-        """
-        import numpy as np
-
-        from runtime.data.dataset import Dataset
-        from runtime.data.leakage import without_leaks
-        from runtime.data.split import stratified
-
-        for name in ("validation", "test"):
-            fraction = getattr(self, name)
-            if name in given and name in self.model_fields_set and fraction:
-                raise SpecError([diagnostic(
-                    "F0634", f"the recipe cuts a {name} part from {self.title}, which has one of "
-                             "its own",
-                    help=f"leave `{name}` out, or say `{name}: 0` to do without")])
-        whole = given["train"]
-        cut = stratified(
-            whole.arrays["label"], 0.0 if "validation" in given else self.validation,
-            0.0 if "test" in given else self.test, self.split_seed)
-        parts = {"train": whole.take(cut.train)}
-        for name in ("validation", "test"):
-            part = given.get(name, whole.take(getattr(cut, name)))
-            parts[name] = part if self.has(name) else part.take(np.arange(0))
-        parts = without_leaks(parts, field, self.title, self.duplicates)
-
-        fields = self.fields()
-        fields["label"] = replace(fields["label"], vocabulary=len(classes))
-        scales = {}
-        if self.normalise is not None and parts["train"].size:
-            scales[field] = self.normalise.scale(parts["train"].arrays[field], channels)
-        fitted = {"classes": {"label": list(classes)},
-                  "normalise": {name: {"mean": scale.mean.tolist(),
-                                       "deviation": scale.deviation.tolist()}
-                                for name, scale in scales.items()}}
-        return Dataset(fields, parts["train"], parts["validation"], parts["test"],
-                       fitted=fitted, labels={"label": tuple(classes)}, normalise=scales)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

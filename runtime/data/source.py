@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from compiler.diagnostics import nearest
 from compiler.types import TensorType
 from runtime.data.augment import Augmentation
+from runtime.data.named import about, data_sets
 from runtime.section import Section, problem
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Source(Section):
     # The fields that hold paths, `a.b` for one in a map. They are absolute when it is made.
     paths: ClassVar[tuple[str, ...]] = ()
 
+    dataset: str | None = Field(
+        default=None, description="a data set of specs/datasets, which is fetched")
     validation: Fraction = Field(
         default=0.1, description="the part of all examples that validates; 0 for none")
     test: Fraction = Field(
@@ -48,8 +52,8 @@ class Source(Section):
     @property
     def title(self) -> str:
         """What messages call it: its name, or its file's."""
-        value = str(getattr(self, self.word))
-        return Path(value).name if self.word in self.paths else value
+        value = self.dataset or str(getattr(self, self.word))
+        return Path(value).name if not self.dataset and self.word in self.paths else value
 
     def has(self, part: str) -> bool:
         """Whether a part (train, validation or test) is asked for."""
@@ -71,6 +75,15 @@ class Source(Section):
         """
         raise NotImplementedError
 
+    def fetch(self) -> None:
+        """Have the files of a data set of specs/datasets where `load` looks for them.
+
+        Raises:
+            SpecError: F0637, F0638: one cannot be fetched, or is another one.
+        """
+        if self.dataset is not None and self.word != "dataset":
+            about(self.dataset).fetch()
+
     def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
         """Raw inputs, as a user has them, turned into the fields that a model takes.
 
@@ -83,6 +96,15 @@ class Source(Section):
             SpecError: an input that cannot be read, with its number.
         """
         raise NotImplementedError
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_there(cls, name: str | None) -> str | None:
+        if cls.word != "dataset" and name is not None and name not in data_sets():
+            raise problem(f"`{name}` is not a data set that `{cls.word}` reads",
+                          nearest(name, data_sets()), help="leave `dataset` out",
+                          notes=[f"there are: {', '.join(data_sets())}"])
+        return name
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Self:

@@ -119,6 +119,7 @@ class Text(RunningText):
         return super().has(part) or bool(getattr(self, f"{part}_file", None))
 
     def read(self) -> dict[str, str]:
+        self.fetch()
         text = read_text(Path(self.text))
         files = {"validation": self.validation_file, "test": self.test_file}
         own = {name: read_text(Path(path)) for name, path in files.items() if path}
