@@ -24,11 +24,17 @@ from runtime.data.named import about, data_sets
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
+from runtime.data.table import TableFile
 from runtime.data.text import Text
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
 # never a key, so that places in Pydantic's complaints are not taken for places in the file.
-WORDS = {"images": "images:", "arrays": "arrays:", "text": "text:"}
+WORDS = {
+    "images": "images:",
+    "arrays": "arrays:",
+    "table": "table:",
+    "text": "text:",
+}
 
 
 def tag_of(value: Any) -> str | None:
@@ -61,6 +67,7 @@ DataSource = Annotated[
     | Annotated[Sunspots, Tag("sunspots")]
     | Annotated[Images, Tag("images:")]
     | Annotated[Arrays, Tag("arrays:")]
+    | Annotated[TableFile, Tag("table:")]
     | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),

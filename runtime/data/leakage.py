@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,13 +17,14 @@ SHOWN = 3
 
 
 def without_leaks(
-    parts: Mapping[str, Part], field: str, title: str, duplicates: Duplicates,
+    parts: Mapping[str, Part], fields: str | Sequence[str], title: str,
+    duplicates: Duplicates,
 ) -> dict[str, Part]:
     """The parts, when no example of one is in another.
 
     Args:
         parts: in the order train, validation, test.
-        field: the input by which examples are compared, to the byte.
+        fields: the field or fields by which examples are compared, to the byte.
         title: what messages call the data.
         duplicates: what to do about them: stop, leave them out of the part that comes first,
             or nothing.
@@ -33,7 +34,9 @@ def without_leaks(
     """
     if duplicates == "allow":
         return dict(parts)
-    marks = {name: digests(part.arrays[field]) for name, part in parts.items()}
+    names = [fields] if isinstance(fields, str) else fields
+    marks = {name: [b"".join(each) for each in zip(*(digests(part.arrays[f]) for f in names))]
+             for name, part in parts.items()}
     found: list[tuple[str, int, str, int]] = []
     kept = {name: np.ones(part.size, bool) for name, part in parts.items()}
     # From the test part back: what a later part has is taken from the earlier one.

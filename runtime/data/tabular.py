@@ -93,6 +93,11 @@ class Table:
         """
         return [None if v is None or (s := _text(v)) in MISSING else s for v in self.column(name)]
 
+    def places(self) -> np.ndarray:
+        """What messages call each row: (rows,) texts such as "weather.csv:17"."""
+        name = self.path.name
+        return np.array([f"{name}:{line}" for line in self.lines], object)
+
     def wrong(
         self, row: int, name: str, headline: str, *, code: str = "F0633", label: str = "",
         help: str = "", notes: Sequence[str] = (),
@@ -115,7 +120,7 @@ class Table:
                 row, name, f"`{name}` is a number, and `{text[:40]}` is none",
                 help="write decimals with a point" if "," in text and comma else
                 "declare the column as a category if it names kinds: "
-                f"`columns: [{{{name}: [a, b, c]}}]`") from None
+                f"`categories: {{{name}: [a, b, c]}}`") from None
 
 
 def read_table(path: Path, *, delimiter: str = "", header: Sequence[str] = ()) -> Table:
