@@ -11,7 +11,7 @@ import typer
 
 from compiler.diagnostics import Report
 from compiler.plan import Plan
-from runtime.cli import ending
+from runtime.cli import ending, process
 from runtime.cli.terminal import short, show, size_of
 from runtime.folder import make_folder
 from runtime.report.listener import stage
@@ -30,6 +30,8 @@ Variant = Annotated[str, typer.Option(help="One of the spec's variants.", metava
 Out = Annotated[Path | None, typer.Option(
     help="The run's folder; the next free runs/NAME-NUMBER where not given.", metavar="DIR")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Verbose = Annotated[bool, typer.Option(
+    "--verbose", "-v", help="Say first how the process was set up.")]
 FORMS = ("auto", "live", "plain", "json")
 
 
@@ -57,7 +59,7 @@ Device = Annotated[str, typer.Option(
 def compile_and_train(
     spec: Spec, set_: Set = [], variant: Variant = "", out: Out = None,  # noqa: B006
     quiet: Quiet = False, log: Log = "auto", resume: Resume = False,
-    reschedule: Reschedule = False, device: Device = "",
+    reschedule: Reschedule = False, device: Device = "", verbose: Verbose = False,
 ) -> None:
     """Compile a recipe's model and train it.
 
@@ -67,6 +69,8 @@ def compile_and_train(
     from runtime.report.console import Form, console
     from runtime.stopping import Stopped, on_signals
 
+    if verbose:
+        print(f"process {process.described()}", file=sys.stderr)
     terminal = console("quiet" if quiet else cast(Form, log))
     report = Report()
     folder = None
@@ -119,4 +123,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    process.restart()
     main()

@@ -1,0 +1,88 @@
+"""The work that is compared: one row for each model, input and batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one shape.
+
+    Attributes:
+        spec: the model of flaxspec's zoo, or a file beside this one.
+        params: its parameters.
+        family: which hand-written model the peers build: "vgg", "googlenet", "resnet",
+            "recurrent" or "language_model".
+        batch: examples in a step.
+        input: the shape of one example, without the batch.
+        classes: how many classes the labels name; the vocabulary of a language model.
+        settings: what the peers' builders are told.
+        tokens: the inputs are integers below `classes`, and every step has a label.
+        lengths: rows of a batch have different lengths.
+    """
+
+    spec: str
+    params: dict[str, Any]
+    family: str
+    batch: int
+    input: tuple[int, ...]
+    classes: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    tokens: bool = False
+    lengths: bool = False
+
+
+def _vgg(name: str, depths: list[int], size: int, batch: int) -> Row:
+    classes = 10 if size == 32 else 1000
+    grid, hidden = (1, 512) if size == 32 else (7, 4096)
+    params = {"image": [size, size, 3], "classes": classes, "grid": grid, "hidden": hidden,
+              "dropout": 0.0}
+    settings = {"depths": depths, "grid": grid, "hidden": hidden}
+    return Row(name, params, "vgg", batch, (size, size, 3), classes, settings)
+
+
+def _resnet(depth: int, size: int, batch: int) -> Row:
+    classes = 10 if size == 32 else 1000
+    depths = {18: [2, 2, 2, 2], 50: [3, 4, 6, 3]}[depth]
+    stem = [3, 1] if size == 32 else [7, 2]
+    params = {"image": [size, size, 3], "classes": classes, "stem": stem}
+    settings = {"depths": depths, "basic": depth == 18, "stem": stem}
+    return Row(f"resnet{depth}", params, "resnet", batch, (size, size, 3), classes, settings)
+
+
+def _recurrent(cell: str, batch: int, steps: int, features: int, units: int, **more: Any) -> Row:
+    params = {"sequence": [steps, features], "units": units}
+    settings = {"cell": cell, "units": units, "layers": 1, "bidirectional": False}
+    if more.get("bidirectional"):
+        params |= {"layers": 2, "bidirectional": True}
+        settings |= {"layers": 2, "bidirectional": True}
+    return Row(f"{cell}_classifier", params, "recurrent", batch, (steps, features), 10, settings,
+               lengths=more.get("lengths", False))
+
+
+ROWS: dict[str, Row] = {
+    "resnet18-32-b64": _resnet(18, 32, 64),
+    "resnet18-32-b128": _resnet(18, 32, 128),
+    "vgg11-32-b64": _vgg("vgg11", [1, 1, 2, 2, 2], 32, 64),
+    "vgg16-32-b64": _vgg("vgg16", [2, 2, 3, 3, 3], 32, 64),
+    "digits-resnet-b128": Row(
+        "resnet_cifar", {"classes": 10, "image": [8, 8, 1], "depth": 20}, "resnet", 128, (8, 8, 1),
+        10, {"depths": [3, 3, 3], "basic": True, "stem": [3, 1], "width": 16, "shortcut": "pad"}),
+    "googlenet-224-b16": Row(
+        "googlenet", {"dropout": 0.0}, "googlenet", 16, (224, 224, 3), 1000),
+    "resnet50-224-b16": _resnet(50, 224, 16),
+    "vgg11-224-b16": _vgg("vgg11", [1, 1, 2, 2, 2], 224, 16),
+    "vgg16-224-b8": _vgg("vgg16", [2, 2, 3, 3, 3], 224, 8),
+    "lstm-128-256": _recurrent("lstm", 64, 128, 128, 256),
+    "lstm-1-128": _recurrent("lstm", 32, 784, 1, 128),
+    "lstm-650-650": _recurrent("lstm", 128, 35, 650, 650),
+    "gru-128-256": _recurrent("gru", 64, 128, 128, 256),
+    "gru-1-128": _recurrent("gru", 32, 784, 1, 128),
+    "gru-650-650": _recurrent("gru", 128, 35, 650, 650),
+    "bilstm-lengths": _recurrent("lstm", 64, 128, 128, 256, bidirectional=True, lengths=True),
+    "zaremba-medium": Row(
+        "zaremba_medium", {"dropout": 0.0}, "language_model", 20, (35,), 10000,
+        {"units": 650, "layers": 2}, tokens=True),
+}
