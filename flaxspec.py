@@ -39,10 +39,15 @@ from compiler.types import TensorType  # noqa: E402
 
 if TYPE_CHECKING:
     from compiler.lower.module import Model
+    from compiler.source import Source
+    from runtime.notebook import Loss
+    from runtime.report.console import Form
+    from runtime.report.listener import Listener
+    from runtime.saved import Trained
 
 __version__ = "0.1.0"
 __all__ = ["Diagnostic", "Init", "Operator", "Parameter", "ShapeError", "SpecError", "TensorType",
-           "build", "for_inference"]
+           "build", "for_inference", "load", "train"]
 
 
 def build(
@@ -99,3 +104,65 @@ def for_inference(model: Model) -> Model:
     from compiler.lower.fold import inference_model
 
     return inference_model(model)
+
+
+def train(
+    spec: str | Path | Source, *, data: Any = None, task: str | Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | Sequence[str] = (),
+    losses: Mapping[str, Loss] | None = None, variant: str = "", out: str | Path | None = None,
+    listeners: Sequence[Listener] = (), log: Form = "auto",
+) -> Trained:
+    """Train a recipe, on its own data or on arrays.
+
+    Example:
+        >>> run = flaxspec.train(
+        ...     "model.yaml", data=(images, labels), task="classification",
+        ...     train={"epochs": 5, "batch_size": 64, "optimizer": {"adam": 1e-3}})
+        >>> run.summary["test"]
+        {'loss': 0.1377, 'accuracy': 0.9611, 'f1': 0.9608}
+        >>> run.predict(images[:1])[0]["label"]
+        '7'
+
+    Args:
+        spec: a path, a name from the zoo, or the text of a spec (with a line break in it).
+        data: arrays in place of the recipe's data: a pair of input and target, or a map from
+            field to array; or such for "train", "validation" and "test". What is not given is
+            cut from the training examples. The first axis is that of the examples.
+        task: the recipe's `task`, where it has none or another is meant.
+        train: the recipe's `train`, likewise.
+        settings: what `--set` sets: `{"train.epochs": 5}`.
+        losses: functions of the outputs and the batch's arrays, each a map from name to array
+            (batch, ...), that give (batch,) losses; their sum is trained in place of the task's.
+        variant: one of the spec's variants.
+        out: the run's folder; the next free `runs/NAME-NUMBER` where not given.
+        listeners: who else hears of the run, such as trackers of your own.
+        log: "auto", "live", "plain", "json" or "quiet".
+
+    Raises:
+        SpecError: the recipe, the data or the run is not in order.
+    """
+    from runtime import notebook
+
+    return notebook.train(spec, data=data, task=task, train=train, settings=settings,
+                          losses=losses, variant=variant, out=out, listeners=listeners, log=log)
+
+
+def load(run: str | Path) -> Trained:
+    """A finished run: its module with what stands before and behind it.
+
+    Example:
+        >>> run = flaxspec.load("digits-1")
+        >>> run.predict(["seven.png"])[0]["label"]
+        '7'
+        >>> logits = run.model(images)
+
+    Args:
+        run: its folder, or its name in `runs/`.
+
+    Raises:
+        SpecError: F0810 it is not the folder of a finished run, F0805 and F0806 its weights are
+            damaged.
+    """
+    from runtime import saved
+
+    return saved.load(run)

@@ -27,6 +27,7 @@ from runtime.inputs import as_series, as_text, kind_of
 from runtime.meter import Meter
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
+from runtime.report.jsonl import read_events
 from runtime.run import Prepared, prepare
 from runtime.step import PureModel, evaluation_step
 from runtime.tasks.task import Task
@@ -66,6 +67,25 @@ class Trained:
             return self._pure.run(params, rest, batch, training=False, key=key)[0]
 
         self._forward = jax.jit(forward)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run's scores, epochs, time and seed: the content of summary.json."""
+        return summary(self.folder) if self.folder else {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A map for each epoch: `epoch`, `train`, `validation`, `seconds`, …"""
+        if self.folder is None:
+            return []
+        return [event for event in read_events(self.folder / files.METRICS)
+                if event.get("event") == "epoch"]
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the learning curves."""
+        from runtime.report.html import notebook_view
+
+        return notebook_view(self)
 
     @property
     def inputs(self) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from runtime.data.arrays import Arrays
 from runtime.data.digits import Digits
 from runtime.data.help_texts import HelpTexts
 from runtime.data.images import Images
+from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.source import Source
@@ -63,6 +64,7 @@ def spelt_out(value: Any) -> Any:
 DataSource = Annotated[
     Annotated[Digits, Tag("digits")]
     | Annotated[HelpTexts, Tag("help_texts")]
+    | Annotated[Memory, Tag("memory")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
     | Annotated[Images, Tag("images:")]

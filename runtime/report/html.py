@@ -19,7 +19,8 @@ from runtime.report.chart import Line, chart
 from runtime.report.console import figure, span, speed
 from runtime.report.evidence import evidence
 from runtime.report.fold import described, fitting_depth, tree, unfolded
-from runtime.report.page import page, table, tile
+from runtime.report.jsonl import read_events
+from runtime.report.page import STYLE, page, table, tile
 from runtime.run import Prepared
 from runtime.saved import Trained
 
@@ -91,19 +92,6 @@ class Record:
     part: str
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; those that were cut off are left out."""
-    events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
-
-
 def report(record: Record) -> str:
     """The page."""
     return page(record.name, _head(record), [
@@ -157,6 +145,17 @@ def curves(events: Sequence[Mapping[str, Any]]) -> str:
         if len({value for _, value in points}) > 1:
             charts.append(chart(title, [Line(title, points)], "epoch"))
     return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def notebook_view(trained: Trained) -> str:
+    """A run as a notebook shows it: scores and curves, in a frame of their own style."""
+    name = escape(str(trained.folder.name if trained.folder else "a run"))
+    scores = "".join(tile(figure(key, value), f"{key} on test")
+                     for key, value in trained.summary.get("test", {}).items())
+    body = f"<h3>{name}</h3><div class='tiles'>{scores}</div>{curves(trained.history)}"
+    document = escape(f"<style>{STYLE}</style><main style='padding:8px'>{body}</main>")
+    return (f'<iframe srcdoc="{document}" sandbox="" '
+            'style="width:100%;height:460px;border:0"></iframe>')
 
 
 def _plan(plan: Plan) -> str:
