@@ -9,29 +9,13 @@ Importing this module is cheap: JAX is imported when something is built.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flaxspec_commands import refuse_shadowed_packages
 
-def _refuse_shadowed_packages() -> None:
-    """The package names are generic: say whose they are, where another one is in the way.
-
-    Raises:
-        ImportError: `compiler` or `runtime` would be imported from somewhere else.
-    """
-    home = Path(__file__).resolve().parent
-    for name in ("compiler", "runtime"):
-        spec = importlib.util.find_spec(name)
-        found = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-        if found is None or found.parent.parent != home:
-            raise ImportError(
-                f"flaxspec needs its own package `{name}` from {home / name}, but Python finds "
-                f"{found or 'none'} first: rename that one, or take its folder off sys.path")
-
-
-_refuse_shadowed_packages()
+refuse_shadowed_packages()
 
 from compiler.diagnostics import Diagnostic, SpecError  # noqa: E402
 from compiler.ops.base import Init, Operator, Parameter, ShapeError  # noqa: E402

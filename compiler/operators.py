@@ -397,5 +397,7 @@ def _projection(producers: Mapping[str, Value]) -> str:
     fields = f"filters: {first.type.channels}, kernel: 1" + (
         f", stride: {stride}" if stride > 1 else "")
     layers = f"[{{conv: {{{fields}}}}}]"
+    if name == "the shortcut":  # of a `residual`, which has none that could be changed
+        return f"write `add: {{body: [...], shortcut: {layers}}}` in place of `residual`"
     written = f"{name}: {layers}" if name.isidentifier() else layers
     return f"give {f'`{name}`' if name.isidentifier() else name} a 1×1 conv: `{written}`"

@@ -27,7 +27,7 @@ from runtime.cli import main as verbs
 from runtime.cli import train as training
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["docs/language.md", "docs/tutorial.md"]
+PAGES = ["README.md", "docs/language.md", "docs/tutorial.md"]
 INPUTS = "inputs: {image: {shape: [32, 32, 16]}}"
 BLOCK = re.compile(r"(?:<!-- ([^\n]*) -->\n|Error (F\d+):\n\n)?"
                    r"```(yaml|text|python|sh)\n(.*?)```\n", re.S)
@@ -114,7 +114,8 @@ def test_a_page_is_true(
     assert page.path.read_text(encoding="utf-8") == after
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "docs/architecture.md", "docs/cli.md",
+                                  "docs/operators.md"])
 def test_links_lead_somewhere(name: str) -> None:
     folder, text = (ROOT / name).parent, (ROOT / name).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(((?!https?:)[^)]+)\)", text):

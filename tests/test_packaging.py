@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CODE = ("compiler", "runtime")
 SHIPPED = (*CODE, "specs")
+MODULES = {f"{name}.py" for name in PROJECT["tool"]["setuptools"]["py-modules"]}
 
 
 def files(folder: str, pattern: str) -> set[str]:
@@ -35,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
     for name in SHIPPED:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("flaxspec.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+    for name in (*MODULES, "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, copy)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
@@ -82,6 +83,24 @@ def test_scripts_lead_to_functions() -> None:
         assert callable(getattr(importlib.import_module(module), name))
 
 
+@pytest.mark.parametrize("name", CODE)
+@pytest.mark.parametrize("command", ["flaxspec", "compile_and_train"])
+def test_another_package_of_a_generic_name_is_told_and_named(
+    name: str, command: str, tmp_path: Path,
+) -> None:
+    other = tmp_path / name / "__init__.py"
+    other.parent.mkdir()
+    other.write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import flaxspec_commands; flaxspec_commands.{command}()"],
+        text=True, capture_output=True, check=False, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: flaxspec needs its own package `{name}` from {ROOT / name}, but Python finds "
+        f"{other} first: rename that one, or take its folder off sys.path\n")
+
+
 def test_pins_fulfil_the_floors() -> None:
     pins = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
@@ -101,7 +120,7 @@ def test_readme_names_what_there_is() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(((?!https?:)[^)#]+)\)", readme)
     assert [link for link in links if not (ROOT / link).exists()] == []
-    known = {Path(p).name for folder in CODE for p in files(folder, "*.py")} | {"flaxspec.py"}
+    known = {Path(p).name for folder in (*CODE, "tests") for p in files(folder, "*.py")} | MODULES
     assert set(re.findall(r"\b[a-z_]+\.py\b", readme)) - known == set()
 
 
@@ -119,7 +138,7 @@ def test_the_wheel_holds_the_code_the_zoo_and_the_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     payload = {n for n in names if not n.split("/")[0].endswith(".dist-info")}
-    code = {p for folder in CODE for p in files(folder, "*.py")} | {"flaxspec.py"}
+    code = {p for folder in CODE for p in files(folder, "*.py")} | MODULES
     zoo = {p.replace("specs/", "flaxspec_specs/", 1) for p in files("specs", "*.yaml")}
     data = files("runtime", "*") - files("runtime", "*.py")
     assert any(p.endswith("digits.npz") for p in data)

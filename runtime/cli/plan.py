@@ -106,7 +106,8 @@ def _totals(plan: Plan) -> list[str]:
         ("MACs", f"{totals.macs:,} for one example in {phase}: {short(totals.flops, 'FLOP')}"),
         ("activations", f"{size_of(memory['inference'])} alive at once in evaluation, "
          f"{size_of(memory['training'])} kept in training, for a batch of {plan.batch}"),
-        ("layers", f"{totals.layers:,}; {totals.steps:,} steps have to wait for each other"),
+        ("layers", f"{totals.layers:,}" + (
+            f"; {totals.steps:,} steps have to wait for each other" if totals.steps > 1 else "")),
     ]
     for name, axes in totals.receptive_field.items():
         of = f" of {name}" if len(totals.receptive_field) > 1 else ""
