@@ -23,6 +23,7 @@ from runtime.data.images import Images
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
 from runtime.data.seattle_weather import SeattleWeather
+from runtime.data.series_file import SeriesFile
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
 from runtime.data.table import TableFile
@@ -34,6 +35,7 @@ WORDS = {
     "images": "images:",
     "arrays": "arrays:",
     "table": "table:",
+    "series": "series:",
     "text": "text:",
 }
 
@@ -70,6 +72,7 @@ DataSource = Annotated[
     | Annotated[Images, Tag("images:")]
     | Annotated[Arrays, Tag("arrays:")]
     | Annotated[TableFile, Tag("table:")]
+    | Annotated[SeriesFile, Tag("series:")]
     | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),

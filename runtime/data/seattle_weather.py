@@ -5,7 +5,6 @@ Source: NOAA, public domain; the table was put together by the Vega project: see
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -42,9 +41,10 @@ class SeattleWeather(Series):
     def table(self) -> dict[str, np.ndarray]:
         import numpy as np
 
-        with path("seattle_weather.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        table = {name: np.array([float(row[name]) for row in rows]) for name in MEASURED}
-        days = [datetime.strptime(row["date"], "%Y/%m/%d").toordinal() for row in rows]
+        from runtime.data.tabular import read_table
+
+        rows = read_table(path("seattle_weather.csv"))
+        table = {name: rows.numbers(name) for name in MEASURED}
+        days = [datetime.strptime(day, "%Y/%m/%d").toordinal() for day in rows.column("date")]
         angle = 2 * np.pi * np.array(days) / YEAR
         return table | {"year_sin": np.sin(angle), "year_cos": np.cos(angle)}

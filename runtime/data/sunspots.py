@@ -31,7 +31,6 @@ class Sunspots(Series):
     dataset: Literal["sunspots"] = Field(description="the word that chooses this source")
 
     def table(self) -> dict[str, np.ndarray]:
-        import numpy as np
+        from runtime.data.tabular import read_table
 
-        rows = np.loadtxt(path("sunspots.csv"), delimiter=",", skiprows=1)
-        return {"sunspots": rows[:, 1]}
+        return {"sunspots": read_table(path("sunspots.csv")).numbers("SUNACTIVITY")}

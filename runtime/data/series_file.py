@@ -1,0 +1,311 @@
+"""A table of one or several time series, to be forecast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from compiler.types import TensorType
+from runtime.data.files import failure
+from runtime.data.series import Positive, Run, Windowed, cut_at
+from runtime.data.table import Names
+from runtime.section import problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime.data.dataset import Dataset, Part
+    from runtime.data.tabular import Table
+    from runtime.data.timeline import Step
+
+
+class SeriesFile(Windowed):
+    """A table with a row for each step of time, of one series or of several.
+
+    Gives `past` (window, columns) and `future` (horizon, targets); `known` (horizon,
+    covariates), where there are columns whose values to come are known; and `series`, the
+    number of the series, where there are several.
+    """
+
+    word: ClassVar[str] = "series"
+    paths: ClassVar[tuple[str, ...]] = ("series",)
+
+    series: str = Field(
+        min_length=1, description="the file: .csv, .tsv, .jsonl or .parquet, with named columns")
+    forecast: Names = Field(description="the columns of `future`, in this order")
+    columns: Names | None = Field(
+        default=None, description="the columns of `past`; those of `forecast` where not given")
+    known: Names | None = Field(
+        default=None, description="columns whose values to come are known, such as holidays")
+    time: str | None = Field(
+        default=None, description="the column with the date or number of each step; the order of "
+                                  "the file where not given")
+    step: str | int | float | None = Field(
+        default=None, description="the time from one row to the next: `15 minutes`, `day`, "
+                                  "`month`; the smallest in the file where not given")
+    key: str | None = Field(
+        default=None, description="the column that says which series a row belongs to")
+    series_count: Positive | None = Field(
+        default=None, description="how many series there are, where the model has to know")
+    gaps: Literal["error", "previous", "interpolate"] = Field(
+        default="error", description="what to do about steps and values that are missing: stop, "
+                                     "repeat the value before, or draw a line to the next one, "
+                                     "which looks ahead")
+    season: Positive | None = Field(
+        default=None, description="steps after which the series repeats itself, for the seasonal "
+                                  "naive forecast to compare with")
+    delimiter: str = Field(
+        default="", max_length=1, description="what separates the cells of a line; a tab in .tsv "
+                                              "files, else a comma")
+
+    @model_validator(mode="after")
+    def _has_a_clock(self) -> Self:
+        from runtime.data.timeline import step_of
+
+        if self.step is not None and self.time is None:
+            raise problem("`step` needs `time`, the column with the date of each row")
+        if self.step is not None and step_of(str(self.step)) is None:
+            raise problem(f"`{self.step}` is no step of time",
+                          help="say `15 minutes`, `day`, `2 weeks`, `month`, or a number where "
+                               "times are numbers")
+        return self
+
+    @property
+    def past_columns(self) -> Sequence[str]:
+        return self.columns or self.forecast
+
+    @property
+    def future_columns(self) -> Sequence[str]:
+        return self.forecast
+
+    @property
+    def known_columns(self) -> Sequence[str]:
+        return self.known or ()
+
+    @property
+    def seasonal(self) -> int | None:
+        return self.season
+
+    def fields(self) -> dict[str, TensorType]:
+        found = super().fields()
+        if self.key is not None:
+            found["series"] = TensorType((), (), "int", vocabulary=self.series_count)
+        return found
+
+    def load(self) -> Dataset:
+        from dataclasses import replace
+
+        dataset = super().load()
+        names = dataset.labels.get("series", ())
+        if self.series_count is not None and names and self.series_count != len(names):
+            raise failure(
+                "F0634", f"`{self.title}` has {len(names)} series, and the recipe declares "
+                         f"{self.series_count}",
+                help=f"say `series_count: {len(names)}`, and set the model to that number")
+        if not names:
+            return dataset
+        counted = TensorType((), (), "int", vocabulary=len(names))
+        return replace(dataset, fields={**dataset.fields, "series": counted})
+
+    def runs(self) -> list[Run]:
+        from runtime.data.tabular import read_table
+
+        table = read_table(Path(self.series), delimiter=self.delimiter)
+        groups = self._on_grid(self._by_key(table))
+        # The same days for every series, so that none tells another's future.
+        cut = cut_at(max(int(at[-1]) for *_, at in groups) + 1, self.validation, self.test)
+        return [self._run(name, part, at, cut if self.time is not None else None)
+                for name, part, at in groups]
+
+    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+        """Rows as maps from column to number: the last window of each series.
+
+        Where columns are known ahead, the last `horizon` rows are steps to come, of which
+        nothing else is needed.
+        """
+        import numpy as np
+
+        from runtime.data.dataset import Part
+        from runtime.data.tabular import from_records
+
+        wanted = [*self.past_columns, *self.known_columns]
+        ahead = self.horizon if self.known_columns else 0
+        names = list(dict.fromkeys([*wanted, *filter(None, (self.time, self.key))]))
+        table = from_records([{**dict.fromkeys(names), **row} if isinstance(row, dict) else row
+                              for row in inputs], names, Path(self.title))
+        arrays: dict[str, list[np.ndarray]] = {name: [] for name in self.fields()
+                                               if name not in self.targets()}
+        for name, part, _ in self._on_grid(self._by_key(table)):
+            if part.size < self.window + ahead:
+                raise failure("F0633", f"{name or 'the series'} has {part.size} rows, and a "
+                                       f"forecast needs {self.window + ahead}")
+            end = part.size - ahead
+            seen = {"past": part.take(np.arange(end - self.window, end)),
+                    "known": part.take(np.arange(end, part.size))}
+            for field in ("past", "known"):
+                if field in arrays:
+                    known = fitted[field]
+                    values = np.stack([_filled(seen[field], column, self.gaps)
+                                       for column in known["columns"]], axis=-1)
+                    arrays[field].append(((values - np.array(known["mean"]))
+                                          / np.array(known["deviation"])).astype(np.float32))
+            if "series" in arrays:
+                if name not in fitted["series"]:
+                    raise failure("F0633", f"the model does not know the series `{name}`",
+                                  notes=[f"it knows {', '.join(fitted['series'][:12])}"])
+                arrays["series"].append(np.array(fitted["series"].index(name), np.int32))
+        return Part({name: np.stack(found) for name, found in arrays.items()})
+
+    def _by_key(self, table: Table) -> list[tuple[str, Table]]:
+        """The rows of each series, series in the order of their names."""
+        import numpy as np
+
+        if self.key is None:
+            return [("", table)]
+        keys = table.texts(self.key)
+        for row, key in enumerate(keys):
+            if key is None:
+                raise table.wrong(row, self.key, "a row belongs to no series",
+                                  help=f"fill in `{self.key}`")
+        every = np.array(keys)
+        return [(str(key), table.take(np.flatnonzero(every == key)))
+                for key in sorted(set(keys), key=str)]
+
+    def _on_grid(self, groups: Sequence[tuple[str, Table]]) -> list[tuple[str, Table, np.ndarray]]:
+        """The rows of each series by their time, and the step (rows,) of each in common time."""
+        import numpy as np
+
+        from runtime.data.timeline import likely_step, places, step_of
+
+        if self.time is None:
+            return [(name, table, np.arange(table.size)) for name, table in groups]
+        kind: list[type] = []
+        sorted_ones = [(name, *self._by_time(table, kind)) for name, table in groups]
+        longest = max((moments for *_, moments in sorted_ones), key=len)
+        step = step_of(str(self.step)) if self.step is not None else (
+            likely_step(longest) if len(longest) > 1 else None)
+        if step is None:
+            return [(name, table, np.zeros(table.size, int)) for name, table, _ in sorted_ones]
+        if bool(step.unit) != (kind[0] is not float):
+            raise failure("F0634", f"`step: {self.step}` does not go with the times in "
+                                   f"`{self.time}`, such as {groups[0][1].column(self.time)[0]}",
+                          help="give a number where times are numbers, and `day` or the like "
+                               "where they are dates")
+        first = min(moments[0] for *_, moments in sorted_ones)
+        found = []
+        for name, table, moments in sorted_ones:
+            at = places(moments, step, first)
+            self._check_grid(table, at, step)
+            found.append((name, table, np.round(at).astype(int)))
+        return found
+
+    def _by_time(self, table: Table, kind: list[type]) -> tuple[Table, list[Any]]:
+        """A series by its times, and these.
+
+        Args:
+            table: its rows.
+            kind: the kind of the times, dates or numbers, once there is one.
+        """
+        import numpy as np
+
+        from runtime.data.timeline import moment
+
+        assert self.time is not None
+        moments: list[Any] = []
+        for row, value in enumerate(table.column(self.time)):
+            found = moment(value)
+            kind += [type(found)] if found is not None and not kind else []
+            if found is None or type(found) is not kind[0] or (
+                    isinstance(found, float) and not math.isfinite(found)):
+                raise table.wrong(
+                    row, self.time, f"`{value}` is no time like the others",
+                    help="write dates as 2024-01-31, times as 2024-01-31 13:45, or numbers")
+            moments.append(found)
+        order = sorted(range(table.size), key=lambda row: moments[row])
+        table, moments = table.take(np.array(order)), [moments[row] for row in order]
+        for row in range(1, table.size):
+            if moments[row] == moments[row - 1]:
+                raise table.wrong(
+                    row, self.time, f"two rows are at {table.columns[self.time][row]}",
+                    help="name the column that tells the series apart: `key: …`"
+                    if self.key is None else f"leave one of them in this `{self.key}`")
+        return table, moments
+
+    def _check_grid(self, table: Table, at: np.ndarray, step: Step) -> None:
+        """Raise F0633 where a row lies between two steps, or steps are missing."""
+        import numpy as np
+
+        assert self.time is not None
+        times = table.columns[self.time]
+        for row in np.flatnonzero(~(np.abs(at - np.round(at)) < 1e-6))[:1].tolist():
+            raise table.wrong(row, self.time, f"{times[row]} is not a whole number of steps of "
+                                              f"{step} behind the first row",
+                              help="say `step: …`, or correct the time")
+        jumps = np.flatnonzero(np.diff(np.round(at)) > 1)
+        if len(jumps) and self.gaps == "error":
+            row = int(jumps[0]) + 1
+            count = round(float(at[row] - at[row - 1])) - 1
+            raise table.wrong(
+                row, self.time,
+                f"{count} step{'s are' if count > 1 else ' is'} missing before {times[row]}",
+                notes=[f"a step is {step}",
+                       *([f"there are {len(jumps):,} such gaps"] if len(jumps) > 1 else [])],
+                help="`gaps: previous` repeats the value before, `gaps: interpolate` draws a line")
+
+    def _run(
+        self, name: str, table: Table, at: np.ndarray, cut: tuple[int, int] | None,
+    ) -> Run:
+        """A series without gaps.
+
+        Args:
+            name: its name.
+            table: its rows in order.
+            at: (rows,) the step of each.
+            cut: where in common time the later parts begin; by its own length if None.
+        """
+        import numpy as np
+
+        wanted = dict.fromkeys([*self.past_columns, *self.future_columns, *self.known_columns])
+        start, at = int(at[0]), at - at[0]
+        size = int(at[-1]) + 1
+        columns = {column: _filled(table, column, self.gaps, at) for column in wanted}
+        times = None
+        if self.time is not None:
+            times = np.full(size, "between", object)
+            times[at] = [str(value) for value in table.columns[self.time]]
+        first, second = cut_at(size, self.validation, self.test) if cut is None else (
+            min(max(place - start, 0), size) for place in cut)
+        return Run(columns, (first, second), name, times)
+
+
+def _filled(table: Table, name: str, rule: str, at: np.ndarray | None = None) -> np.ndarray:
+    """A column with a value at every step: (steps,) float64.
+
+    Args:
+        table: rows in order.
+        name: the column.
+        rule: `gaps`.
+        at: (rows,) the step of each row; one after the other if None.
+    """
+    import numpy as np
+
+    from runtime.data.columns import missing
+
+    read = table.numbers(name)
+    absent = np.flatnonzero(np.isnan(read))
+    if len(absent) and rule == "error":
+        raise table.wrong(int(absent[0]), name, f"`{name}` has no value",
+                          help="`gaps: previous` repeats the value before, `gaps: interpolate` "
+                               "draws a line")
+    if len(absent) == len(read) or (len(absent) and rule == "previous" and absent[0] == 0):
+        raise missing(table, 0, name, len(absent))
+    at = np.arange(len(read)) if at is None else at
+    known = ~np.isnan(read)
+    steps = np.arange(at[-1] + 1)
+    if rule == "interpolate":
+        return np.interp(steps, at[known], read[known])
+    return read[known][np.searchsorted(at[known], steps, side="right") - 1]
