@@ -22,6 +22,7 @@ from runtime.data.named import data_sets
 from runtime.data.source import Source
 from runtime.optim_document import Optimizer
 from runtime.policies import Checkpointing, EarlyStop, Keep, Measure, Precision
+from runtime.report.trackers import Tracker
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
 from runtime.tasks.task import Task
@@ -72,6 +73,9 @@ class Train(Section):
     precision: Precision = Field(
         default=Precision(), description="what numbers are held in: `float32`, `bfloat16`, or "
                                          "parameters, compute and output apart")
+    log: list[Tracker] = Field(
+        default=[], description="programs that keep track of the run besides its folder: "
+                                "`[tensorboard]`, `[{wandb: {project: digits}}]`")
 
     @property
     def best(self) -> Measure | None:

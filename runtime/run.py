@@ -13,7 +13,7 @@ from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.resolve import Program
 from compiler.source import Source
-from compiler.tree import Mapping
+from compiler.tree import Mapping, plain
 from runtime.data import anchored
 from runtime.patterns import check_patterns
 from runtime.recipe import Recipe, Training, check_training, read_training
@@ -159,6 +159,8 @@ def execute(
     resolved = replace(program, tree=tree)
     if not wish.resume:
         files.write_spec(folder, resolved, command)
+    for tracker in training.train.log:
+        tracker.check()
     listeners = (JsonLines(folder / files.METRICS), *listeners)
     with stage("start", listeners) as note:
         import jax
@@ -203,8 +205,11 @@ def execute(
     keeper = Keeper(training.train.checkpoint, folder, facts=facts, saved=saved,
                     history=folder / files.METRICS)
     job = Job(program.name, training, model, prepared.inputs)
+    trackers = [tracker.listener(folder, program.name, plain(resolved.tree))
+                for tracker in training.train.log]
     try:
-        result = train(job, dataset, listeners, keeper=keeper, stop=wish.stop, placement=placement)
+        result = train(job, dataset, (*listeners, *trackers), keeper=keeper, stop=wish.stop,
+                       placement=placement)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -213,6 +218,8 @@ def execute(
             training.spans["train"], help="make `batch_size` smaller")]) from None
     finally:
         keeper.close()
+        for tracker in trackers:
+            tracker.close()
     save_weights(model, folder / files.WEIGHTS, {"name": program.name})
     files.write_summary(folder, result.as_json())
     with stage("report", listeners):

@@ -142,6 +142,9 @@ class Listener(Protocol):
     def end(self, result: Result) -> None:
         """The run is done."""
 
+    def close(self) -> None:
+        """Nothing more will come, whether the run is done or broke off."""
+
 
 class Note:
     """What came of a stage, filled in while it runs."""
