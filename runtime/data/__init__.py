@@ -24,6 +24,7 @@ from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.series_file import SeriesFile
+from runtime.data.sounds import Sounds
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
 from runtime.data.table import TableFile
@@ -34,6 +35,7 @@ from runtime.data.text import Text
 WORDS = {
     "images": "images:",
     "arrays": "arrays:",
+    "sounds": "sounds:",
     "table": "table:",
     "series": "series:",
     "text": "text:",
@@ -73,6 +75,7 @@ DataSource = Annotated[
     | Annotated[Arrays, Tag("arrays:")]
     | Annotated[TableFile, Tag("table:")]
     | Annotated[SeriesFile, Tag("series:")]
+    | Annotated[Sounds, Tag("sounds:")]
     | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),

@@ -78,13 +78,13 @@ class Images(Labelled):
         import numpy as np
 
         from runtime.data.dataset import Part
-        from runtime.data.pictures import Pictures
+        from runtime.data.pictures import SUFFIXES, Pictures
 
         self.fetch()
         root = Path(self.images)
-        found = scan(root)
+        found = scan(root, SUFFIXES)
         classes = self.class_names(sorted(found["train"]), f"`{root}`")
-        _check_classes(found, root)
+        check_classes(found, root)
         number = {name: index for index, name in enumerate(classes)}
         parts = {}
         for name, folders in found.items():
@@ -112,11 +112,18 @@ class Images(Labelled):
         return Part({"image": pixels}, names=np.array(files, object))
 
 
-def scan(root: Path) -> dict[str, dict[str, list[str]]]:
-    """The picture files under a folder: by part, by class, relative to the folder, sorted.
+def scan(
+    root: Path, suffixes: tuple[str, ...], things: str = "pictures",
+) -> dict[str, dict[str, list[str]]]:
+    """The files under a folder: by part, by class, relative to the folder, sorted.
+
+    Args:
+        root: the folder.
+        suffixes: how the files' names end.
+        things: what messages call them.
 
     Raises:
-        SpecError: F0630 there is no such folder, F0631 it has no classes or no pictures.
+        SpecError: F0630 there is no such folder, F0631 it has no classes, or an empty one.
     """
     try:
         names = _folders(root)
@@ -138,44 +145,42 @@ def scan(root: Path) -> dict[str, dict[str, list[str]]]:
             parts[part] = root / name
     else:
         parts["train"] = root
-    return {part: _classes(folder, root)
+    return {part: _classes(folder, root, suffixes, things)
             for part, folder in sorted(parts.items(), key=lambda item: item[0] != "train")}
 
 
-def _classes(folder: Path, root: Path) -> dict[str, list[str]]:
-    """The picture files of each class in a folder, relative to `root`."""
+def _classes(
+    folder: Path, root: Path, suffixes: tuple[str, ...], things: str,
+) -> dict[str, list[str]]:
+    """The files of each class in a folder, relative to `root`."""
     names = _folders(folder)
     if not names:
         raise SpecError([diagnostic(
             "F0631", f"`{folder}` has no folders of classes",
-            help="put the pictures of each class into a folder with its name: "
-                 f"`{folder.name}/cat/1.jpg`")])
+            help=f"put the {things} of each class into a folder with its name: "
+                 f"`{folder.name}/cat/1{suffixes[0]}`")])
     classes = {}
     for name in names:
-        files = sorted(_pictures(str(folder / name), str(root)))
+        files = sorted(_files(str(folder / name), str(root), suffixes))
         if not files:
-            from runtime.data.pictures import SUFFIXES
-
             raise SpecError([diagnostic(
-                "F0631", f"the class `{name}` in `{folder}` has no pictures",
-                notes=[f"files that count as pictures: {', '.join(SUFFIXES)}"],
-                help="put pictures there, or remove the folder")])
+                "F0631", f"the class `{name}` in `{folder}` has no {things}",
+                notes=[f"files that count as {things}: {', '.join(suffixes)}"],
+                help=f"put {things} there, or remove the folder")])
         classes[name] = files
     return classes
 
 
-def _pictures(folder: str, root: str) -> list[str]:
-    """The picture files in a folder and the folders below, relative to `root`."""
-    from runtime.data.pictures import SUFFIXES
-
+def _files(folder: str, root: str, suffixes: tuple[str, ...]) -> list[str]:
+    """The files in a folder and the folders below, relative to `root`."""
     found: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                found += _pictures(entry.path, root)
-            elif entry.name.lower().endswith(SUFFIXES):
+                found += _files(entry.path, root, suffixes)
+            elif entry.name.lower().endswith(suffixes):
                 found.append(Path(os.path.relpath(entry.path, root)).as_posix())
     return found
 
@@ -185,7 +190,7 @@ def _folders(folder: Path) -> list[str]:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
 
 
-def _check_classes(found: Mapping[str, Mapping[str, list[str]]], root: Path) -> None:
+def check_classes(found: Mapping[str, Mapping[str, list[str]]], root: Path) -> None:
     """Raise F0634 where a part has a class that the training part does not have."""
     for part, classes in found.items():
         for name in sorted(set(classes) - set(found["train"])):

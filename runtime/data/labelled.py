@@ -96,7 +96,9 @@ class Parted(Source):
                     for name, kind in fields.items()}
         scales = {}
         if self.normalise is not None and parts["train"].size:
-            scales = {name: self.normalise.scale(parts["train"].arrays[name], words)
+            train = parts["train"]
+            scales = {name: self.normalise.scale(train.arrays[name], words,
+                                                 train.lengths.get(name))
                       for name, words in channels.items()}
         names = {name: tuple(words) for name, words in labels.items()}
         fitted = {"classes": {name: list(words) for name, words in names.items()},

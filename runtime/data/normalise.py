@@ -49,12 +49,13 @@ class Normalise(Section):
             raise problem("a deviation is a number above 0")
         return self
 
-    def scale(self, array: Any, names: tuple[str, ...]) -> Scale:
+    def scale(self, array: Any, names: tuple[str, ...], lengths: Any = None) -> Scale:
         """The scale for an input.
 
         Args:
             array: the training part's values, (examples, *axes, channels).
             names: what the channels are called.
+            lengths: (examples,) how many steps of each are real; None for all.
         """
         import numpy as np
 
@@ -64,7 +65,7 @@ class Normalise(Section):
             shape = (len(names),)
             return Scale(names, np.broadcast_to(np.array(self.mean, np.float64), shape),
                          np.broadcast_to(np.array(self.deviation, np.float64), shape))
-        mean, deviation = moments(array)
+        mean, deviation = moments(array, lengths)
         return Scale(names, mean, np.where(deviation > 0, deviation, 1.0))
 
 
@@ -76,7 +77,7 @@ def check_channels(normalise: Normalise | None, channels: int) -> None:
                           help="give one for each channel, or one for all")
 
 
-def moments(array: Any) -> tuple[Any, Any]:
+def moments(array: Any, lengths: Any = None) -> tuple[Any, Any]:
     """The mean and deviation of each channel: (channels,) each, float64.
 
     Integers count as fractions of their full scale. Examples that are not in memory are
@@ -84,6 +85,7 @@ def moments(array: Any) -> tuple[Any, Any]:
 
     Args:
         array: (examples, *axes, channels).
+        lengths: (examples,) how many steps of each count; None for all.
     """
     import numpy as np
 
@@ -92,12 +94,16 @@ def moments(array: Any) -> tuple[Any, Any]:
     if not isinstance(array, np.ndarray):
         count = min(len(array), SAMPLE)
         array = array[np.linspace(0, len(array) - 1, count).astype(int)]
-    total = square = np.zeros(array.shape[-1])
+    channels, size = array.shape[-1], 0
+    total = square = np.zeros(channels)
     # In pieces, so that the float64 copy stays small.
-    for start in range(0, len(array), 1024):
-        piece = array[start:start + 1024].reshape(-1, array.shape[-1]).astype(np.float64)
+    for start in range(0, len(array), 256):
+        piece = array[start:start + 256]
+        if lengths is not None:
+            piece = piece[np.arange(array.shape[1]) < lengths[start:start + 256, None]]
+        piece = piece.reshape(-1, channels).astype(np.float64)
         piece /= FULL_SCALE.get(array.dtype.name, 1)
         total, square = total + piece.sum(axis=0), square + (piece * piece).sum(axis=0)
-    size = array.size // array.shape[-1]
+        size += len(piece)
     mean = total / size
     return mean, np.sqrt(np.maximum(square / size - mean * mean, 0))
