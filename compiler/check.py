@@ -7,7 +7,7 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -444,8 +444,8 @@ def formula_error(
     )
 
 
-def check_formulas(node: Node | None, report: Report) -> None:
-    """Report every formula under a node that cannot be read, whether it is ever used or not."""
+def formulas(node: Node | None) -> Iterator[tuple[Scalar, str]]:
+    """Every formula under a node, and its text without the `=`."""
     stack = [node]
     while stack:
         item = stack.pop()
@@ -454,7 +454,13 @@ def check_formulas(node: Node | None, report: Report) -> None:
         elif isinstance(item, Sequence):
             stack.extend(item)
         elif isinstance(item, Scalar) and isinstance(item.value, str) and is_formula(item.value):
-            try:
-                parse_formula(item.value[1:])
-            except FormulaError as error:
-                formula_error(error, item, report)
+            yield item, item.value[1:]
+
+
+def check_formulas(node: Node | None, report: Report) -> None:
+    """Report every formula under a node that cannot be read, whether it is ever used or not."""
+    for item, text in formulas(node):
+        try:
+            parse_formula(text)
+        except FormulaError as error:
+            formula_error(error, item, report)

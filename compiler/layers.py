@@ -13,7 +13,16 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.check import UNKNOWN, check_formulas, field_names, near, shown, some, validate
+from compiler.check import (
+    UNKNOWN,
+    check_formulas,
+    field_names,
+    formulas,
+    near,
+    shown,
+    some,
+    validate,
+)
 from compiler.diagnostics import Report
 from compiler.expressions import is_formula
 from compiler.names import layer_name_problem, value_name_problem
@@ -685,13 +694,4 @@ _EXAMPLES = {
 
 def literal(node: Node) -> Any:
     """The value of a node without formulas; UNKNOWN where there is one in it."""
-    stack = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Mapping):
-            stack.extend(item.values())
-        elif isinstance(item, Sequence):
-            stack.extend(item)
-        elif isinstance(item.value, str) and is_formula(item.value):
-            return UNKNOWN
-    return plain(node)
+    return UNKNOWN if any(formulas(node)) else plain(node)

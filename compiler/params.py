@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compiler.check import UNKNOWN, check_formulas, near, shown, some, validate
+from compiler.check import UNKNOWN, check_formulas, formulas, near, shown, some, validate
 from compiler.diagnostics import Label, Report
 from compiler.expressions import FormulaError, is_formula, parse_formula
 from compiler.parse import Mapping as MapNode
@@ -88,15 +88,9 @@ def read_params(node: Node | None, report: Report, what: str) -> dict[str, Param
         return {}
     params = {n: _read_param(n, v, node.key_spans[n], report, what) for n, v in node.items()}
     for param in params.values():
-        if param.default is not None and not _holds_formula(param.default):
+        if param.default is not None and not any(formulas(param.default)):
             _fitting(param, Scope(), report, what)
     return params
-
-
-def _holds_formula(node: Node) -> bool:
-    if isinstance(node, Scalar):
-        return isinstance(node.value, str) and is_formula(node.value)
-    return any(_holds_formula(n) for n in (node.values() if isinstance(node, MapNode) else node))
 
 
 def _fitting(param: ParamSpec, scope: Scope, report: Report, what: str) -> None:
@@ -322,7 +316,7 @@ def check_values(
                 near(name, params, report),
                 notes=(f"params of {what}: {some(params)}",),
             )
-        elif params[name].type != "layers" and not _holds_formula(node):
+        elif params[name].type != "layers" and not any(formulas(node)):
             _checked(params[name], value_of(node, Scope(), report), node.span, report, what)
 
 
@@ -364,21 +358,14 @@ def frozen(value: Any) -> Any:
 def _seen(value: LayersValue) -> Any:
     """The names that a layers value's formulas read, with their values."""
     found: dict[str, Any] = {}
-    stack: list[Node] = [value.node]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, MapNode):
-            stack.extend(node.values())
-        elif isinstance(node, Sequence):
-            stack.extend(node)
-        elif isinstance(node.value, str) and is_formula(node.value):
-            try:
-                names = parse_formula(node.value[1:]).names
-            except FormulaError:
-                continue
-            for name in names - found.keys():
-                if (inner := value.scope.find(name)) is not MISSING:
-                    found[name] = frozen(inner)
+    for _, text in formulas(value.node):
+        try:
+            names = parse_formula(text).names
+        except FormulaError:
+            continue
+        for name in names - found.keys():
+            if (inner := value.scope.find(name)) is not MISSING:
+                found[name] = frozen(inner)
     return tuple(sorted(found.items(), key=lambda item: item[0]))
 
 
