@@ -95,6 +95,9 @@ def find(reference: str, base: Path | None = None, *, untrusted: bool = False) -
         return index()[reference]
     if not untrusted and _exists((base or Path()) / path):
         return (base or Path()) / path, ""  # a folder, say: whoever reads it tells
+    if reference in {path.stem for path in (directory() / "datasets").glob("*.yaml")}:
+        raise NotFound(f"`{reference}` is a data set, not a model",
+                       help=f"train on it in a recipe: `data: {{dataset: {reference}}}`")
     raise NotFound(f"there is no file and no zoo model `{reference}`",
                    nearest(reference[:100], index()), help="`flaxspec list` shows the zoo")
 

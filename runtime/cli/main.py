@@ -138,7 +138,10 @@ def evaluate(
         callback=_part)] = "test",
     batch: Batch = 256, json: Json = False,
 ) -> None:
-    """Score a finished run on its test part, or on other data."""
+    """Score a finished run.
+
+    On its test part, or on other data.
+    """
     from runtime.cli.predict import evaluate
 
     evaluate(run, data, part, batch_size=batch, json=json)
@@ -153,7 +156,10 @@ def predict(
         min=1, help="Only the N largest probabilities.", metavar="N")] = None,
     batch: Batch = 256,
 ) -> None:
-    """Print what a finished run says of inputs, a line of JSON for each."""
+    """Print what a finished run says of inputs.
+
+    Each input gets a line of JSON.
+    """
     from runtime.cli.predict import predict
 
     predict(run, inputs, batch_size=batch, top=top)
@@ -165,7 +171,7 @@ def runs(
         metavar="[RUN...]", help="Runs to compare; all are listed where none is named.")] = None,
     root: Root = Path("runs"), json: Json = False,
 ) -> None:
-    """List the runs there are, or compare some of them."""
+    """List the runs there are, or compare some."""
     from runtime.cli.runs import compare, list_runs
 
     if names:

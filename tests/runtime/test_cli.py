@@ -259,6 +259,12 @@ def test_the_zoo_is_listed_with_published_sizes(run: Run) -> None:
     assert run("list", "no-such").out == "no model and no data set of the zoo is called no-such\n"
 
 
+def test_a_data_set_is_told_from_a_model(run: Run) -> None:
+    status, _, err = run("plan", "mnist")
+    assert status == 2 and "error[F0217]: `mnist` is a data set, not a model" in err
+    assert "data: {dataset: mnist}" in err
+
+
 def test_every_listed_model_checks(run: Run) -> None:
     listed = [Path(e["file"]) for e in json.loads(run("list", "--json").out)]
     files = {path.stem for path in listed if path.parent.name != "datasets"}
