@@ -19,6 +19,7 @@ from compiler.tree import Mapping, Node, Scalar
 from runtime.data.arrays import Arrays
 from runtime.data.digits import Digits
 from runtime.data.help_texts import HelpTexts
+from runtime.data.huggingface import HuggingFace
 from runtime.data.images import Images
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
@@ -36,6 +37,7 @@ WORDS = {
     "images": "images:",
     "arrays": "arrays:",
     "sounds": "sounds:",
+    "huggingface": "huggingface:",
     "table": "table:",
     "series": "series:",
     "text": "text:",
@@ -76,6 +78,7 @@ DataSource = Annotated[
     | Annotated[TableFile, Tag("table:")]
     | Annotated[SeriesFile, Tag("series:")]
     | Annotated[Sounds, Tag("sounds:")]
+    | Annotated[HuggingFace, Tag("huggingface:")]
     | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),

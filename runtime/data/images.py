@@ -27,7 +27,7 @@ CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 MEMORY = 2**30
 
 
-def _height_and_width(value: Any) -> Any:
+def height_and_width(value: Any) -> Any:
     """`32` and `[32, 32]` are the same."""
     sizes = value if isinstance(value, list) else [value, value]
     if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):
@@ -48,7 +48,7 @@ class Images(Labelled):
     paths: ClassVar[tuple[str, ...]] = ("images",)
 
     images: str = Field(min_length=1, description="the folder")
-    size: Annotated[list[int], BeforeValidator(_height_and_width)] = Field(
+    size: Annotated[list[int], BeforeValidator(height_and_width)] = Field(
         description="height and width that pictures are brought to, in pixels")
     channels: Literal[1, 3] = Field(default=3, description="3 for colours, 1 for grey")
     fit: Literal["crop", "pad", "stretch"] = Field(

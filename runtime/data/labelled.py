@@ -101,12 +101,8 @@ class Parted(Source):
                                                  train.lengths.get(name))
                       for name, words in channels.items()}
         names = {name: tuple(words) for name, words in labels.items()}
-        fitted = {"classes": {name: list(words) for name, words in names.items()},
-                  "normalise": {name: {"mean": scale.mean.tolist(),
-                                       "deviation": scale.deviation.tolist()}
-                                for name, scale in scales.items()}}
         return Dataset(complete, parts["train"], parts["validation"], parts["test"],
-                       fitted=fitted, labels=names, normalise=scales)
+                       labels=names, normalise=scales)
 
 
 class Labelled(Parted):

@@ -133,31 +133,39 @@ def decoded(path: Path, form: Form) -> np.ndarray:
         Broken: it cannot be read.
     """
     image_module = library()
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
         with image_module.open(path) as file:
-            image: Any = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I;16"):  # Pillow would cut off what lies above 255
-                image = image_module.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert("RGB" if form.channels == 3 else "L")
-            size = (form.width, form.height)
-            if image.size != size:
-                bilinear = image_module.Resampling.BILINEAR
-                match form.fit:
-                    case "crop":
-                        image = ImageOps.fit(image, size, bilinear)
-                    case "pad":
-                        image = ImageOps.pad(image, size, bilinear)
-                    case "stretch":
-                        image = image.resize(size, bilinear)
-            return np.asarray(image).reshape(form.shape)
+            return brought(file, form)
     except UnidentifiedImageError:
         empty = path.stat().st_size == 0
         raise Broken("the file is empty" if empty else "it is not a picture") from None
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise Broken(said) from None
+
+
+def brought(image: Any, form: Form) -> np.ndarray:
+    """The pixels of one of Pillow's images, brought to a form: (height, width, channels)."""
+    image_module = library()
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # Pillow would cut off what lies above 255
+        image = image_module.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    image = image.convert("RGB" if form.channels == 3 else "L")
+    size = (form.width, form.height)
+    if image.size != size:
+        bilinear = image_module.Resampling.BILINEAR
+        match form.fit:
+            case "crop":
+                image = ImageOps.fit(image, size, bilinear)
+            case "pad":
+                image = ImageOps.pad(image, size, bilinear)
+            case "stretch":
+                image = image.resize(size, bilinear)
+    return np.asarray(image).reshape(form.shape)
 
 
 def library() -> Any:
