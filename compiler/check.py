@@ -65,7 +65,10 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
     sections: dict[str, Node] = {}
     for key, node in tree.items():
         if key in cls.model_fields:
-            sections[key] = node
+            # A key with nothing after it is as good as none.
+            if not (_is_raw(cls.model_fields[key]) and isinstance(node, Scalar)
+                    and node.value is None):
+                sections[key] = node
         elif key in RECIPE:
             continue
         elif key in RESERVED:

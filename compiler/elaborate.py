@@ -130,13 +130,15 @@ class Elaborator:
                     f"`{owner.name}` has no layers to compile", owner.tree.span,
                     help="add `model:` with a list of layers, or `model: {use: NAME}`")
             return None
-        if not owner.document.inputs:
+        declared = {} if owner.document.inputs is None else owner.document.inputs
+        if not isinstance(declared, Mapping):
+            return None  # which was told
+        if not declared:
             self.report.error("F0221", f"`{owner.name}` has no inputs", owner.tree.span,
                               help="add `inputs: {image: {shape: [28, 28, 1]}}`")
-        names = list(owner.document.inputs or ())
-        inputs = [input_value(self, name, *owner.inputs[name], place) if name in owner.inputs
-                  else None for name in names]
-        return self.body(place, dict(zip(names, inputs)), owner.layers, owner.outputs)
+        inputs = {name: input_value(self, name, *owner.inputs[name], place)
+                  if name in owner.inputs else None for name in declared}
+        return self.body(place, inputs, owner.layers, owner.outputs)
 
     def body(
         self, place: Place, inputs: Mapping[str, Value | None], layers: tuple[LayerSpec, ...],
@@ -338,7 +340,7 @@ class Elaborator:
                 "F0210", f"the name `{name}` is used twice in one scope", span,
                 more=(Label(other, "first used here"),) if other and other != span else (),
                 help=help or "names are unique within a block, branch or iteration: choose another")
-        entity.span = entity.span or span
+        entity.span = span
         place.own[name] = entity
 
     def lookup(self, reference: str, span: Span, place: Place) -> Entity | None:

@@ -200,6 +200,9 @@ def _broken(span: Span, modifiers: AbstractMapping[str, Node]) -> LayerSpec:
 
 def _report_keys(item: Mapping, keys: list[str], words: Words, report: Report) -> None:
     """Say what is wrong with a layer that has no operator, or more than one key for it."""
+    if not item:
+        report.error("F0206", "a layer is empty", item.span, help="write an operator, or nothing")
+        return
     if not keys:
         key = next(iter(item), "")
         report.error(

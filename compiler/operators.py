@@ -371,8 +371,8 @@ def _report_clash(
             continue
         what = f"{name} comes from here" if name else "the input comes from here"
         more.append(Label(origin.span, f"{what}: {value.type}"))
-    e.at(place).error(clash.code, clash.message, at, label,
-                      help=_projection(producers) or clash.help, more=more)
+    help = _projection(producers) if clash.code == "F0412" else ""
+    e.at(place).error(clash.code, clash.message, at, label, help=help or clash.help, more=more)
 
 
 def _projection(producers: Mapping[str, Value]) -> str:

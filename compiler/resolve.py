@@ -575,7 +575,8 @@ class _Loader:
         if not isinstance(node, Mapping):
             self.report.error("F0201", "`facts` is a map from variants to figures", node.span)
             return
-        known = [*(document.variants or ()), *([document.name] if document.name else [])]
+        variants = document.variants if isinstance(document.variants, Mapping) else ()
+        known = [*variants, *([document.name] if document.name else [])]
         for name, part in node.items():
             if name not in known:
                 self.report.error(
@@ -824,7 +825,7 @@ class _Loader:
                 "`model` is a list of layers",
                 node.span,
                 "there are no dashes",
-                help="begin each layer with a dash: `- conv: 64`",
+                help=f"begin each layer with a dash: `- {next(iter(node))}: …`",
             )
 
 

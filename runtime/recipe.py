@@ -131,18 +131,20 @@ def read_training(
         directory: where its relative paths begin; where the user is, if None.
     """
     values: dict[str, Any] = {}
+    spans: dict[str, Span] = {}
     for name, (kind, help) in SECTIONS.items():
         node = getattr(document, name, None)
         if node is None or (isinstance(node, Scalar) and node.value is None):
             report.error("F0610", f"a recipe needs `{name}`", tree.span, f"`{name}` is missing",
                          help=help)
             continue
+        # A section whose key is misspelt, which was told, has a value, but its key is another.
+        spans[name] = tree.key_spans.get(name, node.span)
         if name == "data":
             node = anchored(node, directory)
-        values[name] = read_section(kind, node, name, tree.key_spans[name], report)
+        values[name] = read_section(kind, node, name, spans[name], report)
     if len(values) < len(SECTIONS) or None in values.values():
         return None
-    spans = {name: tree.key_spans[name] for name in SECTIONS}
     training = Training(**values, spans=spans)
     return training if _can_judge(training, report) else None
 

@@ -82,17 +82,6 @@ def at(node: Node) -> str:
 # ------------------------------------------------------------------------- golden files
 
 
-@pytest.mark.parametrize("path", sorted(ERRORS.glob("yaml_*.yaml")), ids=lambda path: path.stem)
-def test_what_is_told_of_a_file(path: Path):
-    report = Report()
-    try:
-        parse(read_source(path, path.name), report)
-    except SpecError as error:
-        report = Report(list(error.diagnostics))
-    text = "\n\n".join(render(found) for found in report.diagnostics) + "\n"
-    assert text == path.with_suffix(".txt").read_text(encoding="utf-8")
-
-
 # The reader in Python takes `{kernel:[3, 3]}`, as YAML 1.2 does; the one in C does not.
 @pytest.mark.parametrize("path", sorted(set(ERRORS.glob("yaml_*.yaml"))
                                         - {ERRORS / "yaml_glued_colon_flow.yaml"}),
