@@ -270,7 +270,8 @@ def _report_inner(
 def _remedy(key: str, info: FieldInfo | None) -> str:
     if info is None:
         return ""
-    text = f"add `{key}: …`, {expected(info)}"
+    words = expected(info)
+    text = f"add `{key}: …`" + (f", {words}" if words != "a value" else "")
     return f"{text}: {info.description}" if info.description else text
 
 
