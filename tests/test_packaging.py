@@ -124,6 +124,14 @@ def test_readme_names_what_there_is() -> None:
     assert set(re.findall(r"\b[a-z_]+\.py\b", readme)) - known == set()
 
 
+def test_the_map_in_readme_has_every_file_of_the_compiler() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    there = {p.name for p in (ROOT / "compiler").iterdir()
+             if (p.suffix == ".py" or p.is_dir()) and not p.name.startswith("__")}
+    lacking = {name for name in there if not re.search(rf"(?<![\w.]){re.escape(name)}\b", readme)}
+    assert lacking == set()
+
+
 def test_the_spec_in_readme_is_a_recipe_in_order(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     path = tmp_path / "tiny.yaml"
