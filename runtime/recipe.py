@@ -35,6 +35,7 @@ class Recipe(Document):
     data: Raw = Field(default=None, description="what to train on")
     task: Raw = Field(default=None, description="what the outputs are compared with, and how")
     train: Raw = Field(default=None, description="how to train")
+    search: Raw = Field(default=None, description="what `flaxspec sweep` tries")
 
 
 class Train(Section):

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 # Parts of a spec that no number of the past depends on.
 FREE = ("name", "summary", "source", "facts", "train.checkpoint", "train.early_stop",
-        "train.log",
-        "train.evaluation_batch_size", "train.epochs", "train.steps")
+        "train.evaluation_batch_size", "train.epochs", "train.log", "train.steps", "search")
 # What `--reschedule` sets free besides.
 SCHEDULE = ("train.optimizer", "train.clip")
 SHOWN = 20  # differences that an error lists

@@ -123,12 +123,14 @@ class Wish:
         reschedule: go on though the schedule was another one.
         device: what to compute on, as `--device` says it.
         stop: may ask the run to save and stop.
+        report: write report.html.
     """
 
     resume: bool = False
     reschedule: bool = False
     device: str = ""
     stop: Stop | None = None
+    report: bool = True
 
 
 def execute(
@@ -222,6 +224,8 @@ def execute(
             tracker.close()
     save_weights(model, folder / files.WEIGHTS, {"name": program.name})
     files.write_summary(folder, result.as_json())
+    if not wish.report:
+        return result
     with stage("report", listeners):
         from runtime.report.html import write_report
         from runtime.saved import Trained

@@ -180,6 +180,23 @@ def runs(
         list_runs(root, json=json)
 
 
+@app.command()
+def sweep(
+    spec: Spec, variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
+    trials: Annotated[int | None, typer.Option(
+        min=1, help="How many runs; as `search` says where not given.", metavar="N")] = None,
+    out: Annotated[Path | None, typer.Option(
+        help="The sweep's folder; the next free runs/NAME-sweep-NUMBER where not given.",
+        metavar="DIR")] = None,
+    resume: Annotated[bool, typer.Option(
+        "--resume", help="Go on with the sweep in DIR, or the latest one of this name.")] = False,
+) -> None:
+    """Train a recipe with the values that its `search` tries, and tell which were best."""
+    from runtime.cli.sweep import run
+
+    raise typer.Exit(run(spec, variant, set_, trials=trials, out=out, resume=resume, json=json))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from flaxspec import __version__

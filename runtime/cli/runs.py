@@ -16,7 +16,7 @@ from runtime.folder import METRICS, SPEC, SUMMARY
 from runtime.report.console import figure, span
 
 # Sections of a spec that say what was trained and how; the others do not change a result.
-DEAD = ("name", "summary", "source", "facts", "flaxspec")
+DEAD = ("name", "summary", "source", "facts", "flaxspec", "search")
 
 
 def list_runs(root: Path, *, json: bool) -> None:

@@ -20,7 +20,7 @@ class Line:
     Attributes:
         name: what the legend calls it.
         points: (x, y); those without a finite y are left out.
-        kind: its look: "train", "validation", "truth", "model", "other".
+        kind: its look: "train", "validation", "truth", "model", "other"; "dots" has no line.
     """
 
     name: str
@@ -28,20 +28,23 @@ class Line:
     kind: str = "train"
 
 
-def chart(title: str, lines: Sequence[Line], x_name: str = "", *, band: str = "") -> str:
+def chart(title: str, lines: Sequence[Line], x_name: str = "", *, log: bool = False) -> str:
     """A chart with its legend, as a `figure`; "" where there is nothing to draw.
 
     Args:
         title: what y is.
         lines: what to draw.
         x_name: what x is.
-        band: a remark below the legend.
+        log: whether x is on a logarithmic scale.
     """
     lines = [Line(line.name, thin([p for p in line.points if math.isfinite(p[1])]), line.kind)
              for line in lines]
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
+    if log:
+        lines = [Line(line.name, [(math.log10(x), y) for x, y in line.points], line.kind)
+                 for line in lines]
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     x_ticks, y_ticks = ticks(min(xs), max(xs), 6), ticks(min(ys), max(ys), 5)
@@ -64,23 +67,24 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, band: str = ""
         if x_low <= tick <= x_high and not (whole and tick % 1):
             x, _ = place(tick, y_low)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-                         f'{number(tick)}</text>')
+                         f'{number(float(f"{10 ** tick:.3g}") if log else tick)}</text>')
     if x_name:
         parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 4}" '
                      f'text-anchor="middle">{escape(x_name)}</text>')
     for line in lines:
         spots = [place(x, y) for x, y in line.points]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
-        parts.append(f'<path class="line {line.kind}" d="{path}"/>')
-        if len(spots) <= 30:
-            parts += [f'<circle class="{line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>'
+        if line.kind != "dots":
+            parts.append(f'<path class="line {line.kind}" d="{path}"/>')
+        size = 4 if line.kind == "dots" else 2.2
+        if len(spots) <= 30 or line.kind == "dots":
+            parts += [f'<circle class="{line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
                       for x, y in spots]
     legend = "".join(f'<span><i class="{line.kind}"></i>{escape(line.name)}</span>'
                      for line in lines) if len(lines) > 1 or lines[0].name != title else ""
-    remark = f'<p class="remark">{escape(band)}</p>' if band else ""
     return (f'<figure class="chart"><figcaption><b>{escape(title)}</b>{legend}</figcaption>'
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-            f'{"".join(parts)}</svg>{remark}</figure>')
+            f'{"".join(parts)}</svg></figure>')
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:

@@ -29,6 +29,7 @@ a{color:var(--accent)}
 .tile span{color:var(--dim);font-size:13px}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr));gap:18px}
 figure{margin:0;min-width:0}
+.chart{max-width:560px}
 .chart svg{width:100%;height:auto;display:block}
 .chart text{fill:var(--dim);font-size:14px;font-variant-numeric:tabular-nums}
 .chart figcaption{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:14px}
@@ -41,6 +42,7 @@ circle.validation,i.validation,circle.model,i.model{fill:var(--accent);backgroun
 .line.truth{stroke:var(--text)}circle.truth,i.truth{fill:var(--text);background:var(--text)}
 .line.other{stroke:var(--warm);stroke-dasharray:4 3}
 circle.other,i.other{fill:var(--warm);background:var(--warm)}
+circle.dots,i.dots{fill:var(--warm);background:var(--warm)}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums}
 th{text-align:left;font-weight:600;color:var(--dim)}

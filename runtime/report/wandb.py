@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ class WandbRun(Listener):
         Raises:
             SpecError: F0812 it cannot begin, as where nobody is logged in.
         """
-        import wandb
-
+        wandb: Any = import_module("wandb")
         known = folder / ID
         name = known.read_text(encoding="utf-8").strip() if known.exists() else None
         try:

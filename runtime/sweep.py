@@ -1,0 +1,282 @@
+"""`flaxspec sweep`: many runs of a recipe with other values, and what came of them.
+
+A sweep has a folder with optuna's journal, from which it goes on after it was cut off, and a
+folder for each trial, which is a run like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compiler.diagnostics import Report, SpecError, diagnostic
+from compiler.tree import Scalar
+from runtime.folder import write_json
+from runtime.recipe import read_section
+from runtime.report.listener import Epoch, Listener
+from runtime.run import Prepared, Wish, execute, prepare
+from runtime.search import Choices, Search
+
+JOURNAL, REQUEST, RESULTS = "journal.log", "sweep.json", "results.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that was found to be in order.
+
+    Attributes:
+        spec: the recipe.
+        variant: one of its variants.
+        assignments: the texts of `--set`, for every trial.
+        search: what to try.
+        prepared: the recipe as it stands.
+        metric: what to choose by.
+        highest: whether the highest value is best.
+    """
+
+    spec: str
+    variant: str
+    assignments: tuple[str, ...]
+    search: Search
+    prepared: Prepared
+    metric: str
+    highest: bool
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What must be the same for a sweep to go on."""
+        return {"variant": self.variant, "set": list(self.assignments), "metric": self.metric,
+                "space": {path: values.model_dump() for path, values in self.search.space.items()}}
+
+
+@dataclass
+class Trial:
+    """A run of a sweep.
+
+    Attributes:
+        number: from 1.
+        values: what was tried, by path.
+        score: the metric; None where it came to nothing.
+        state: "finished", "pruned", "failed".
+        seconds: how long it took.
+        note: why it failed.
+        curve: (epoch, metric) on the validation part.
+    """
+
+    number: int
+    values: dict[str, Any]
+    score: float | None = None
+    state: str = "failed"
+    seconds: float = 0.0
+    note: str = ""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None) -> Plan:
+    """Check a recipe's search, each value's ends apart, before anything runs.
+
+    Raises:
+        SpecError: F0610 there is no search, or whatever is wrong with it.
+    """
+    report = Report()
+    prepared = prepare(spec, report, variant=variant, assignments=assignments)
+    program = prepared.program
+    node = getattr(program.document, "search", None)
+    if node is None or (isinstance(node, Scalar) and node.value is None):
+        raise SpecError([diagnostic(
+            "F0610", "a sweep needs `search`", program.tree.span, "`search` is missing",
+            help="add `search: {trials: 20, space: {train.optimizer.adam: "
+                 "{log_uniform: [1e-4, 1e-2]}}}`")])
+    found = read_section(Search, node, "search", program.tree.key_spans["search"], report)
+    report.check()
+    search: Search = found.model_copy(update={"trials": trials}) if trials else found
+    task, data = prepared.training.task, prepared.training.data
+    if not data.has("validation"):
+        raise SpecError([diagnostic(
+            "F0611", "a sweep needs a validation part to choose by",
+            prepared.training.spans["data"], help="set `validation: 0.1` in `data`")])
+    for path, values in search.space.items():
+        for value in values.ends():
+            prepare(spec, Report(), variant=variant,
+                    assignments=[*assignments, assignment(path, value)])
+    metric = search.metric or task.monitor
+    highest = (search.goal == "highest") if search.goal else (
+        task.better == "higher" if metric == task.monitor else metric != "loss")
+    return Plan(spec, variant, tuple(assignments), search, prepared, metric, highest)
+
+
+def assignment(path: str, value: Any) -> str:
+    """`--set` for a value."""
+    return f"{path}={json.dumps(value)}"
+
+
+def run(
+    sweep: Plan, folder: Path, tell: Callable[[Trial, Trial | None], None], *,
+    resume: bool = False,
+) -> list[Trial]:
+    """Make the trials that are still to be made; all there are, in order.
+
+    Args:
+        sweep: what to try.
+        folder: an empty folder, or that of the sweep to go on with.
+        tell: called after each trial, with the best one so far.
+        resume: go on with what is there.
+
+    Raises:
+        SpecError: F0636 optuna is missing, F0823 the folder is that of another sweep.
+    """
+    optuna = _optuna()
+    if resume and (folder / REQUEST).exists():
+        _check_same(sweep, folder)
+    else:
+        write_json(folder / REQUEST, sweep.request)
+    trials = read(folder)
+    study = _study(optuna, sweep, folder)
+    states = optuna.trial.TrialState
+    for cut_off in study.get_trials(states=(states.RUNNING,)):
+        # It was under way when the sweep was stopped: its values are tried again.
+        study.tell(cut_off.number, state=states.FAIL)
+        study.enqueue_trial(cut_off.params)
+    while sum(trial.state != "failed" or bool(trial.note) for trial in trials) < (
+            sweep.search.trials):
+        asked = study.ask()
+        trial = Trial(asked.number + 1, {path: values.draw(asked, path)
+                                     for path, values in sweep.search.space.items()})
+        _make(sweep, trial, asked, folder, optuna)
+        match trial.state:
+            case "finished":
+                study.tell(asked, trial.score)
+            case "pruned":
+                study.tell(asked, state=states.PRUNED)
+            case _:
+                study.tell(asked, state=states.FAIL)
+        trials.append(trial)
+        write_json(folder / RESULTS, {"metric": sweep.metric, "highest": sweep.highest,
+                                      "trials": [vars(t) for t in trials]})
+        tell(trial, best(trials, sweep.highest))
+        if sweep.search.sampler == "grid" and len(trials) >= _grid_size(sweep.search):
+            break
+    return trials
+
+
+def read(folder: Path) -> list[Trial]:
+    """The trials of a sweep that are done."""
+    try:
+        found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        return [Trial(**trial) for trial in found["trials"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def best(trials: Sequence[Trial], highest: bool) -> Trial | None:
+    """The best finished trial, the first of equals."""
+    done = [trial for trial in trials if trial.state == "finished" and trial.score is not None]
+    return max(done, key=lambda t: (t.score or 0) * (1 if highest else -1), default=None)
+
+
+class _Watch(Listener):
+    """Follows the metric through a trial, and cuts it off where optuna says so."""
+
+    def __init__(self, trial: Trial, asked: Any, metric: str, pruned: type[Exception] | None):
+        self._trial, self._asked, self._metric, self._pruned = trial, asked, metric, pruned
+
+    def epoch(self, epoch: Epoch) -> None:
+        if not epoch.validation:
+            return
+        if self._metric not in epoch.validation:
+            raise SpecError([diagnostic(
+                "F0611", f"the search chooses by `{self._metric}`, which the validation part "
+                         "does not have", notes=[f"it has: {', '.join(epoch.validation)}"])])
+        value = epoch.validation[self._metric]
+        self._trial.curve.append((epoch.epoch, value))
+        self._asked.report(value, epoch.epoch)
+        if self._pruned is not None and self._asked.should_prune():
+            raise self._pruned
+
+
+def _make(sweep: Plan, trial: Trial, asked: Any, folder: Path, optuna: Any) -> None:
+    """Make one run; what became of it stands in `trial`."""
+    import jax
+
+    begun = time.monotonic()
+    assignments = [*sweep.assignments, *(assignment(p, v) for p, v in trial.values.items())]
+    pruned = optuna.TrialPruned if sweep.search.prune else None
+    watch = _Watch(trial, asked, sweep.metric, pruned)
+    try:
+        prepared = prepare(sweep.spec, Report(), variant=sweep.variant, assignments=assignments)
+        own = folder / f"trial-{trial.number}"
+        own.mkdir()
+        result = execute(prepared, own, f"flaxspec sweep {sweep.spec}", [watch],
+                         Wish(report=False))
+        kept = dict(trial.curve)
+        trial.score = kept.get(result.best_epoch, trial.curve[-1][1] if trial.curve else None)
+        trial.state = "finished" if trial.score is not None else "failed"
+    except optuna.TrialPruned:
+        trial.state = "pruned"
+    except SpecError as error:
+        first = error.diagnostics[0]
+        if "chooses by" in first.headline:
+            raise
+        trial.note = f"{first.code}: {first.headline}"
+    finally:
+        trial.seconds = round(time.monotonic() - begun, 3)
+        # Every trial compiles its own steps: without this the memory grows with their number.
+        jax.clear_caches()
+
+
+def _study(optuna: Any, sweep: Plan, folder: Path) -> Any:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = sweep.prepared.training.train.seed
+    match sweep.search.sampler:
+        case "tpe":
+            sampler = optuna.samplers.TPESampler(seed=seed)
+        case "random":
+            sampler = optuna.samplers.RandomSampler(seed=seed)
+        case "grid":
+            sampler = optuna.samplers.GridSampler(
+                {path: list(range(len(values.ends())))
+                 for path, values in sweep.search.space.items()}, seed=seed)
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+    return optuna.create_study(
+        study_name="sweep", storage=optuna.storages.JournalStorage(backend), sampler=sampler,
+        pruner=optuna.pruners.MedianPruner() if sweep.search.prune else optuna.pruners.NopPruner(),
+        direction="maximize" if sweep.highest else "minimize", load_if_exists=True)
+
+
+def _grid_size(search: Search) -> int:
+    size = 1
+    for values in search.space.values():
+        assert isinstance(values, Choices), "checked by Search"
+        size *= len(values.values)
+    return size
+
+
+def _check_same(sweep: Plan, folder: Path) -> None:
+    """Raise F0823 where a folder is that of another sweep."""
+    try:
+        before = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    except ValueError:
+        before = {}
+    now = json.loads(json.dumps(sweep.request))
+    differing = [key for key in now if before.get(key) != now[key]]
+    if differing:
+        raise SpecError([diagnostic(
+            "F0823", f"`{folder}` is a sweep with another `{differing[0]}`",
+            notes=[f"then: {json.dumps(before.get(differing[0]))}",
+                   f"now: {json.dumps(now[differing[0]])}"],
+            help="choose another `--out`, or go back to the search it began with")])
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+        import optuna.storages.journal
+    except ImportError:
+        raise SpecError([diagnostic(
+            "F0636", "a sweep needs the package optuna",
+            help="install it: `pip install \"flaxspec[sweep]\"`")]) from None
+    return optuna
