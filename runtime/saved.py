@@ -23,7 +23,7 @@ from runtime.arrays import arrays_part, is_arrays
 from runtime.batch import Batch
 from runtime.data.dataset import Part
 from runtime.data.pipeline import examples
-from runtime.inputs import as_series, as_text, kind_of
+from runtime.inputs import Kind, as_series, as_text, kind_of
 from runtime.meter import Meter
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
@@ -125,13 +125,13 @@ class Trained:
             return self._arrays(inputs)
         source, given = self.training.data, list(inputs)
         (first, kind), *_ = wanted.items()
-        if kind_of(wanted) == "text":
+        if self.kind == "text":
             given = [as_text(value, first) for value in given]
         try:
             return source.encode(given, self.preprocessing.fitted)
         except NotImplementedError:
             scale, window = self.preprocessing.meaning.scales.get(first), kind.length
-            if kind_of(wanted) == "series" and scale is not None and isinstance(window, int):
+            if self.kind == "series" and scale is not None and isinstance(window, int):
                 rows = [as_series(table, scale, window, f"input {i}")
                         for i, table in enumerate(given, start=1)]
                 return arrays_part(rows, wanted)
@@ -142,6 +142,11 @@ class Trained:
         """The fields that the model takes, with their types."""
         fields = self.preprocessing.meaning.fields
         return {field: fields[field] for field in self._pure.inputs.values()}
+
+    @property
+    def kind(self) -> Kind:
+        """How files of inputs are read."""
+        return "file" if self.training.data.reads_files else kind_of(self.wanted)
 
     def _arrays(self, inputs: Inputs) -> Part:
         """Arrays in the data's own units as the model takes them."""

@@ -29,11 +29,11 @@ def predict(run: str, paths: Sequence[str], *, batch_size: int, top: int | None)
     Raises:
         SpecError: the run or an input is not in order.
     """
-    from runtime.inputs import gather, kind_of
+    from runtime.inputs import gather
     from runtime.saved import load
 
     trained = load(run)
-    inputs = gather(paths, kind_of(trained.wanted), sys.stdin)
+    inputs = gather(paths, trained.kind, sys.stdin)
     for start in range(0, len(inputs), CHUNK):
         piece = inputs[start:start + CHUNK]
         said = trained.predict([value for _, value in piece], batch_size=batch_size)
@@ -91,13 +91,12 @@ def _other(trained: Trained, data: str) -> Part:
     import numpy as np
 
     from runtime.data.dataset import Part
-    from runtime.inputs import gather, kind_of
+    from runtime.inputs import gather
 
-    kind = kind_of(trained.wanted)
-    inputs = gather([data], kind, sys.stdin)
+    inputs = gather([data], trained.kind, sys.stdin)
     part = trained.encode([value for _, value in inputs])
     missing = [name for name in trained.training.data.targets() if name not in part.arrays]
-    if missing == ["label"] and kind == "file":
+    if missing == ["label"] and trained.kind == "file":
         labels = _folders(trained, [name for name, _ in inputs])
         return Part({**part.arrays, "label": np.asarray(labels, np.int32)}, part.lengths,
                     part.names)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,7 +18,7 @@ from runtime.section import Section, problem
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.data.dataset import Dataset
+    from runtime.data.dataset import Dataset, Part
 
 NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 PARTS = ("train", "validation", "test")
@@ -118,6 +119,22 @@ class Declared(Parted):
         return [name for name, kind in self.fields().items()
                 if name not in self.targets() and kind.dtype == "float"
                 and kind.axes[-1:] == ("channels",)]
+
+    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+        """Picture files by their paths, where the only input is a picture."""
+        import numpy as np
+
+        from runtime.data.dataset import Part
+        from runtime.data.pictures import Form, Pictures
+
+        names = [name for name in self.fields() if name not in self.targets()]
+        content = self.declared[names[0]]
+        if len(names) > 1 or content.kind.axes != ("height", "width", "channels") or (
+                content.shape[2] not in (1, 3)):
+            raise NotImplementedError
+        files = [str(path) for path in inputs]
+        pixels = Pictures(files, Form(*content.shape), Path())[:]
+        return Part({names[0]: pixels}, names=np.array(files, object))
 
     def complete(
         self, found: Mapping[str, Mapping[str, np.ndarray]], where: str,

@@ -45,6 +45,7 @@ class Images(Labelled):
     """
 
     word: ClassVar[str] = "images"
+    reads_files: ClassVar[bool] = True
     paths: ClassVar[tuple[str, ...]] = ("images",)
 
     images: str = Field(min_length=1, description="the folder")

@@ -47,6 +47,7 @@ class Sounds(Labelled):
     """
 
     word: ClassVar[str] = "sounds"
+    reads_files: ClassVar[bool] = True
     paths: ClassVar[tuple[str, ...]] = ("sounds", "manifest")
 
     sounds: str = Field(min_length=1, description="the folder")

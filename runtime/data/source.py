@@ -33,6 +33,8 @@ class Source(Section):
     word: ClassVar[str] = "dataset"
     # The fields that hold paths, `a.b` for one in a map. They are absolute when it is made.
     paths: ClassVar[tuple[str, ...]] = ()
+    # Whether `encode` takes paths of files, one for each input.
+    reads_files: ClassVar[bool] = False
 
     dataset: str | None = Field(
         default=None, description="a data set of specs/datasets, which is fetched")

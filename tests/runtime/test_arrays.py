@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from compiler.diagnostics import SpecError
@@ -145,6 +146,13 @@ def test_inputs_with_channels_are_normalised_and_targets_are_not(tmp_path):
     assert list(data.normalise) == ["x"]
     values = data.train.arrays["x"]
     np.testing.assert_allclose(data.normalise["x"].mean, values.mean(0), rtol=1e-5)
+
+
+def test_new_pictures_are_encoded_from_their_files(tmp_path):
+    it = source(folder(tmp_path, x=IMAGES, y=LABELS))
+    Image.fromarray(IMAGES[7]).save(tmp_path / "7.png")
+    part = it.encode([tmp_path / "7.png"], {})
+    np.testing.assert_array_equal(part.arrays["image"][0, :, :, 0], IMAGES[7])
 
 
 # -------------------------------------------------------------------------------- errors
