@@ -1,6 +1,7 @@
 """Optimisers and losses against PyTorch, metrics against scikit-learn and seqeval."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ OPTIMISERS = {
 @pytest.mark.parametrize("word", OPTIMISERS)
 def test_an_optimiser_makes_the_steps_of_pytorchs(word):
     optimiser = build(TypeAdapter(Optimizer).validate_python(OPTIMISERS[word]), Run(5, 5))
-    params = {n: jnp.asarray(TORCH[f"start/{n}"], jnp.float32) for n in ("kernel", "bias")}
+    params: Any = {n: jnp.asarray(TORCH[f"start/{n}"], jnp.float32) for n in ("kernel", "bias")}
     state = optimiser.init(params)
     for step in range(5):
         gradients = {n: jnp.asarray(TORCH[f"gradients/{n}"][step], jnp.float32) for n in params}

@@ -309,8 +309,8 @@ def test_adaptive_clipping_is_by_unit_for_every_rank_of_kernel():
               for shape in ((4,), (4, 3), (2, 4, 3), (2, 2, 4, 3))}
     gradients = {name: 3 * value[::-1] for name, value in params.items()}
     clip, = Clip(adaptive=0.01).calls
-    updates, _ = (ours := build([], RUN, clip=[clip])).update(
-        gradients, ours.init(params), params)
+    ours = build([], RUN, clip=[clip])
+    updates: Any = ours.update(gradients, ours.init(params), params)[0]
     for name, param in params.items():
         unit = tuple(range(param.ndim - 1)) or 0
         norms = [np.sqrt((np.asarray(a) ** 2).sum(unit)) for a in (param, gradients[name])]

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from compiler.diagnostics import Report
 from compiler.lower.tensor import Tensor
 from compiler.types import TensorType
-from runtime.batch import Batch
+from runtime.batch import Batch, Ratio
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.sunspots import Sunspots
 from runtime.meter import Meter
@@ -37,6 +37,12 @@ def batch(rows=None, lengths=None, **arrays):
 def outputs(array, axes=("channels",), **heads):
     return {"output": Tensor(array, axes),
             **{name: Tensor(head, axes) for name, head in heads.items()}}
+
+
+def ratio(measured) -> Ratio:
+    """A measured figure that is known to be a ratio."""
+    assert isinstance(measured, Ratio)
+    return measured
 
 
 def means(measured):
@@ -68,8 +74,9 @@ def test_rows_that_fill_up_a_batch_count_nowhere_even_if_they_are_nan():
         batch(label=jnp.concatenate([labels, jnp.zeros(3, int)]), rows=[True] * 4 + [False] * 3),
         training=True)
     for name in whole:
-        np.testing.assert_allclose(filled[name].total, whole[name].total, rtol=1e-6)
-        assert filled[name].weight == whole[name].weight == 4
+        one, other = ratio(filled[name]), ratio(whole[name])
+        np.testing.assert_allclose(one.total, other.total, rtol=1e-6)
+        assert one.weight == other.weight == 4
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 10, 16])
@@ -125,7 +132,7 @@ def test_padded_steps_do_not_count_in_perplexity():
         outputs(logits, ("time", "channels")), batch(next=tokens, lengths={"next": [4, 1]}),
         training=True)
     rows = np.concatenate([by_hand(logits[0], tokens[0]), by_hand(logits[1, :1], tokens[1, :1])])
-    assert measured["loss"].weight == 5
+    assert ratio(measured["loss"]).weight == 5
     data = Sunspots(dataset="sunspots", window=5).load()  # any: it is not looked at
     figures = LanguageModelling().finish(means(measured), data)
     assert figures["loss"] == pytest.approx(rows.mean(), rel=1e-5)
@@ -136,9 +143,9 @@ def test_the_gradient_of_padded_steps_is_zero_and_finite():
     tokens = jnp.array([[1, 2, 0, 0]])
 
     def loss(logits):
-        measured = LanguageModelling().measure(
+        measured = ratio(LanguageModelling().measure(
             outputs(logits, ("time", "channels")), batch(next=tokens, lengths={"next": [2]}),
-            training=True)["loss"]
+            training=True)["loss"])
         return measured.total / measured.weight
 
     gradient = jax.grad(loss)(normal(1, 4, 5))

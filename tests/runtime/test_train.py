@@ -16,7 +16,7 @@ from compiler.parse import parse
 from compiler.printer import graph_text
 from compiler.source import Source
 from compiler.tree import plain
-from runtime.batch import Batch
+from runtime.batch import Batch, Ratio
 from runtime.data.dataset import Part
 from runtime.loop import Job, train
 from runtime.report.listener import Beginning, Epoch, Listener, Result
@@ -219,6 +219,12 @@ def test_dropping_the_last_batch_needs_a_full_one():
 # ------------------------------------------------------------------------------ the steps
 
 
+def ratio(measured) -> Ratio:
+    """A measured figure that is known to be a ratio."""
+    assert isinstance(measured, Ratio)
+    return measured
+
+
 def steps_of():
     """A pure model, its task and its first state, for plain gradient descent."""
     recipe = prepared(text=RECIPE.replace("  - dropout: 0.1\n", ""))
@@ -245,7 +251,7 @@ def test_rows_that_fill_up_the_last_batch_change_neither_weights_nor_statistics(
     (plain, measured), (filled, measured_filled) = after
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(filled)):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    assert measured["loss"].weight == measured_filled["loss"].weight == 20
+    assert ratio(measured["loss"]).weight == ratio(measured_filled["loss"]).weight == 20
 
 
 def test_a_step_of_gradient_descent_follows_the_gradient_of_the_mean_loss():
@@ -270,11 +276,11 @@ def test_a_step_of_gradient_descent_follows_the_gradient_of_the_mean_loss():
 def test_evaluation_changes_nothing_and_uses_running_statistics():
     model, task, _, state = steps_of()
     measure = evaluation_step(model, task)
-    alone = measure(state.params, state.rest, digits(1), jax.random.key(0))["loss"].total
+    alone = ratio(measure(state.params, state.rest, digits(1), jax.random.key(0))["loss"]).total
     batch = digits(9)
-    together = measure(state.params, state.rest, batch, jax.random.key(1))["loss"].total
+    together = ratio(measure(state.params, state.rest, batch, jax.random.key(1))["loss"]).total
     others = batch._replace(rows=jnp.arange(9) > 0)
-    rest = measure(state.params, state.rest, others, jax.random.key(2))["loss"].total
+    rest = ratio(measure(state.params, state.rest, others, jax.random.key(2))["loss"]).total
     np.testing.assert_allclose(together, alone + rest, rtol=1e-5)
 
 
