@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from compiler.diagnostics import as_json as diagnostic_json
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, Reach, as_json, make_plan, unknown_inputs
-from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, pairs, short, show, size_of
+from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, pairs, short, show, size_of, width
 from runtime.recipe import Recipe
 from runtime.report.fold import Branch, described, fitting_depth, tree, unfolded
 
@@ -41,8 +42,9 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batc
         return 0
     print("\n".join([*_table(plan, depth), "", *_totals(plan)]))
     if unknown:
-        print(f"\nThe length of {' and '.join(unknown)} is open; the figures are for "
-              f"{length or DEFAULT_LENGTH} steps (--length N).")
+        print("\n" + textwrap.fill(
+            f"The length of {' and '.join(unknown)} is open; the figures are for "
+            f"{length or DEFAULT_LENGTH} steps (--length N).", width(), break_on_hyphens=False))
     return 0
 
 
