@@ -40,7 +40,8 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, jso
     show(report.diagnostics, hints=hints)
     if proofs:
         print("\n".join(columns([("model", "figure", "published", ""), *(
-            (p.variant, p.figure, f"{p.published:,}", "proven" if p.holds else "not true")
+            (p.variant, p.figure, f"{p.published:,}",
+             "proven" if p.holds else "open" if p.found is None else "not true")
             for p in proofs)], "<<><")))
     elif facts and not report.errors:
         print("there are no facts to prove")
