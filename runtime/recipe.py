@@ -218,10 +218,15 @@ def _misfit(given: TensorType, wanted: TensorType) -> str:
     if given.axes != wanted.axes:
         return "it has other axes"
     for axis, size, room in zip(given.axes, given.shape, wanted.shape):
+        if isinstance(room, int) and axis == "time" and isinstance(size, str):
+            return f"its rows have lengths of their own, not all {room}"
         if isinstance(room, int) and isinstance(size, int) and size != room:
             return f"{axis} is {size}, not {room}"
     if given.dtype != wanted.dtype:
         return f"it holds {given.dtype} values, not {wanted.dtype}"
+    if isinstance(given.length, str) and isinstance(wanted.length, int):
+        return (f"give the input the length `any`, or say `buckets: 1` and "
+                f"`length: {wanted.length}` in `data`")
     if given.vocabulary and wanted.vocabulary and given.vocabulary > wanted.vocabulary:
         return f"its vocabulary is {given.vocabulary}, not {wanted.vocabulary}"
     return ""
@@ -229,6 +234,9 @@ def _misfit(given: TensorType, wanted: TensorType) -> str:
 
 def _remedy(name: str, given: TensorType, wanted: TensorType) -> str:
     """What to do about data that does not fit the model's input of that name."""
+    if isinstance(given.length, str) and isinstance(wanted.length, int):
+        return (f"give the input the length `any`, or say `buckets: 1` and "
+                f"`length: {wanted.length}` in `data`")
     if given.vocabulary and wanted.vocabulary and given.vocabulary > wanted.vocabulary:
         return (f"set the model's vocabulary to {given.vocabulary}, "
                 f"or say `vocabulary: {wanted.vocabulary}` in `data`")

@@ -184,9 +184,7 @@ def execute(
         note.text = placement.described
     with stage("data", listeners) as note:
         dataset = load_data(prepared)
-        note.text = ", ".join(f"{part.size:,} {name}" for name, part in (
-            ("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
-            if part.size)
+        note.text = dataset.described
     with stage("build", listeners):
         graph = optimise(prepared.graph)
         model = build_model(graph, seed=training.train.seed)

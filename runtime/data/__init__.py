@@ -18,6 +18,7 @@ from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data.arrays import Arrays
 from runtime.data.digits import Digits
+from runtime.data.documents import Documents
 from runtime.data.help_texts import HelpTexts
 from runtime.data.huggingface import HuggingFace
 from runtime.data.images import Images
@@ -40,6 +41,7 @@ WORDS = {
     "huggingface": "huggingface:",
     "table": "table:",
     "series": "series:",
+    "documents": "documents:",
     "text": "text:",
 }
 
@@ -79,6 +81,7 @@ DataSource = Annotated[
     | Annotated[SeriesFile, Tag("series:")]
     | Annotated[Sounds, Tag("sounds:")]
     | Annotated[HuggingFace, Tag("huggingface:")]
+    | Annotated[Documents, Tag("documents:")]
     | Annotated[Text, Tag("text:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),

@@ -8,13 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from compiler.diagnostics import nearest
+from compiler.diagnostics import SpecError, nearest
 from runtime.data.dataset import Scale
 from runtime.data.files import failure
 from runtime.data.labelled import listed
 from runtime.data.tabular import Table
 
 Missing = Literal["error", "drop", "mean", "median"]
+REMEDY = ("`missing: drop` passes such rows over; `missing: median` (or `mean`) fills the "
+          "inputs in, from the training part")
 
 
 def numbers(table: Table, names: Sequence[str], fill: dict[str, float]) -> np.ndarray:
@@ -64,7 +66,9 @@ def no_scale(names: Sequence[str]) -> Scale:
     return Scale(tuple(names), np.zeros(len(names)), np.ones(len(names)))
 
 
-def kinds(table: Table, name: str, names: Sequence[str], fill: str | None) -> np.ndarray:
+def kinds(
+    table: Table, name: str, names: Sequence[str], fill: str | None, remedy: str = REMEDY,
+) -> np.ndarray:
     """A column of kinds as their numbers: (rows,) int32.
 
     Args:
@@ -72,17 +76,20 @@ def kinds(table: Table, name: str, names: Sequence[str], fill: str | None) -> np
         name: the column.
         names: the kinds, in order.
         fill: what stands for a missing one; None where none may be missing.
+        remedy: what to do about those.
 
     Raises:
         SpecError: F0632, F0633: a value is missing, or none of the kinds.
     """
     place = {text: number for number, text in enumerate(names)}
-    texts = table.texts(name)
+    # A kind may be called NA.
+    texts = [str(raw).strip() if str(raw).strip() in place else text
+             for raw, text in zip(table.column(name), table.texts(name))]
     found = np.empty(len(texts), np.int32)
     for row, text in enumerate(texts):
         text = fill if text is None else text
         if text is None:
-            raise missing(table, row, name, texts.count(None))
+            raise missing(table, row, name, texts.count(None), remedy)
         if text not in place:
             raise table.wrong(
                 row, name, f"`{text[:40]}` is none of the kinds of `{name}`",
@@ -129,13 +136,12 @@ def most_frequent(train: Table, name: str) -> str:
     return min(counts, key=lambda text: (-counts[text], text))
 
 
-def missing(table: Table, row: int, name: str, count: int) -> Exception:
+def missing(
+    table: Table, row: int, name: str, count: int, remedy: str = REMEDY,
+) -> SpecError:
     """The error about a value that is not there."""
     more = [f"{count:,} rows have none"] if count > 1 else []
-    return table.wrong(
-        row, name, f"`{name}` has no value", notes=more,
-        help="`missing: drop` passes such rows over; `missing: median` (or `mean`) fills the "
-             "inputs in, from the training part")
+    return table.wrong(row, name, f"`{name}` has no value", notes=more, help=remedy)
 
 
 def _order(text: str) -> tuple[int, float, str]:

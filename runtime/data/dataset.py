@@ -50,11 +50,14 @@ class Part:
             integers: how many steps of each row are real.
         names: (examples,) what people call each example, such as its file; None where
             nothing but its number tells it from others.
+        buckets: lengths, in order, that batches of rows of different lengths are cut to, the
+            last that of the arrays; () to leave them as they are.
     """
 
     arrays: Mapping[str, Any]
     lengths: Mapping[str, np.ndarray] = field(default_factory=dict)
     names: np.ndarray | None = None
+    buckets: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -68,7 +71,7 @@ class Part:
 
         return Part({name: taken(array) for name, array in self.arrays.items()},
                     {name: lengths[indices] for name, lengths in self.lengths.items()},
-                    None if self.names is None else self.names[indices])
+                    None if self.names is None else self.names[indices], self.buckets)
 
     def called(self, number: int) -> str:
         """What messages call an example."""
@@ -147,6 +150,17 @@ class Dataset:
     fitted: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     normalise: Mapping[str, Scale] = field(default_factory=dict)
+
+    @property
+    def described(self) -> str:
+        """"1,257 train, 180 validation": how large it is, and the lengths of its batches."""
+        sizes = {"train": self.train.size, "validation": self.validation.size,
+                 "test": self.test.size}
+        told = ", ".join(f"{size:,} {name}" for name, size in sizes.items() if size)
+        buckets = self.train.buckets
+        return told if not buckets else (
+            f"{told}; batches of {len(buckets)} length{'s' if len(buckets) > 1 else ''}: "
+            f"{', '.join(map(str, buckets))}")
 
     @property
     def meaning(self) -> Meaning:

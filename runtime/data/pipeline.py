@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import grain
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from runtime.batch import Batch
+from runtime.data.buckets import fitting, longest_row, sorted_in_pools
 from runtime.data.dataset import FULL_SCALE, Part
 
 # A part that takes no more than this, in bytes, lies on the device as a whole.
@@ -91,17 +93,45 @@ class Shard:
 WHOLE = Shard()
 
 
+class _Lengths:
+    """The lengths that a part's batches are cut to, where its rows are of different ones."""
+
+    def __init__(self, part: Part):
+        self._buckets, self.fields = part.buckets, tuple(sorted(part.lengths))
+        self._lengths = longest_row(part.lengths.values(), part.size)
+
+    def order(self, order: Order | np.ndarray, batch_size: int) -> Order | np.ndarray:
+        """An order in which the examples of a batch are about equally long."""
+        return sorted_in_pools(order, self._lengths, batch_size) if self._buckets else order
+
+    def of(self, picked: Picked) -> int | None:
+        """The length of a batch; None for that of the arrays."""
+        if not self._buckets:
+            return None
+        indices, rows = picked
+        return fitting(self._buckets, int(self._lengths[indices[rows]].max(initial=1)))
+
+
 class DeviceArrays:
     """A part of a data set that lies on the device as a whole, for data that fits there."""
 
     def __init__(self, part: Part, shard: Shard = WHOLE):
-        self.size, self._shard = part.size, shard
+        self.size, self._shard, self._timed = part.size, shard, _Lengths(part)
         self._arrays = {name: jnp.asarray(array[:]) for name, array in part.arrays.items()}
         self._lengths = {name: jnp.asarray(lengths) for name, lengths in part.lengths.items()}
 
-    def batch(self, indices: np.ndarray, rows: np.ndarray) -> Batch:
-        """The examples at `indices` (batch,), of which those count that `rows` marks."""
-        return _gather(self._arrays, self._lengths, indices, rows)
+    def batch(
+        self, indices: np.ndarray, rows: np.ndarray, length: int | None = None,
+    ) -> Batch:
+        """The examples at `indices` (batch,), of which those count that `rows` marks.
+
+        Args:
+            indices: the examples.
+            rows: (batch,) which of them count.
+            length: what fields of rows of different lengths are cut to.
+        """
+        cut = () if length is None else self._timed.fields
+        return _gather(self._arrays, self._lengths, indices, rows, cut, length)
 
     def batches(
         self, order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
@@ -115,9 +145,11 @@ class DeviceArrays:
             drop_last: whether the examples that do not fill a batch are left out.
             start: the number of the batch to begin with, counted from 0.
         """
+        order = self._timed.order(order, batch_size)
         picked = batch_indices(order, batch_size, drop_last=drop_last)
         for number in range(start, len(picked)):
-            yield self.batch(*self._shard.of(cast(Picked, picked[number])))
+            whole = cast(Picked, picked[number])
+            yield self.batch(*self._shard.of(whole), self._timed.of(whole))
 
 
 class HostArrays:
@@ -128,26 +160,34 @@ class HostArrays:
 
     def __init__(self, part: Part, shard: Shard = WHOLE):
         self.size, self._part, self._shard = part.size, part, shard
+        self._timed = _Lengths(part)
 
     def batch(self, indices: np.ndarray, rows: np.ndarray) -> Batch:
         """The examples at `indices` (batch,), of which those count that `rows` marks."""
-        return _unpacked(self._gathered((indices, rows)))
+        return _unpacked(self._gathered((indices, rows), None))
 
     def batches(
         self, order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
         start: int = 0,
     ) -> Iterator[Batch]:
         """The batches of an epoch; see `DeviceArrays.batches`."""
+        order = self._timed.order(order, batch_size)
         picked = batch_indices(order, batch_size, drop_last=drop_last)[start:]
         options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
-        for batch in picked.map(self._shard.of).map(self._gathered).to_iter_dataset(options):
+
+        def gathered(whole: Picked) -> tuple[Any, Any, np.ndarray]:
+            return self._gathered(self._shard.of(whole), self._timed.of(whole))
+
+        for batch in picked.map(gathered).to_iter_dataset(options):
             yield _unpacked(batch)
 
-    def _gathered(self, picked: Picked) -> tuple[Any, Any, np.ndarray]:
+    def _gathered(self, picked: Picked, length: int | None) -> tuple[Any, Any, np.ndarray]:
         """A batch's arrays, lengths and rows as they lie in memory or on disk."""
         indices, rows = picked
         part = self._part
-        return ({name: array[indices] for name, array in part.arrays.items()},
+        cut = () if length is None else self._timed.fields
+        return ({name: array[indices][:, :length] if name in cut else array[indices]
+                 for name, array in part.arrays.items()},
                 {name: lengths[indices] for name, lengths in part.lengths.items()}, rows)
 
 
@@ -168,15 +208,17 @@ def examples(part: Part, shard: Shard = WHOLE, on_device: int = ON_DEVICE) -> Ex
     return DeviceArrays(part, shard) if fits else HostArrays(part, shard)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames=("cut", "length"))
 def _gather(
     arrays: dict[str, jax.Array], lengths: dict[str, jax.Array], indices: jax.Array,
-    rows: jax.Array,
+    rows: jax.Array, cut: tuple[str, ...] = (), length: int | None = None,
 ) -> Batch:
     def take(array: jax.Array) -> jax.Array:
         return _fractions(jnp.take(array, indices, axis=0))
 
-    return Batch(jax.tree.map(take, arrays), jax.tree.map(take, lengths), rows)
+    shorter = {name: array[:, :length] if name in cut else array
+               for name, array in arrays.items()}
+    return Batch(jax.tree.map(take, shorter), jax.tree.map(take, lengths), rows)
 
 
 @jax.jit

@@ -302,7 +302,7 @@ def _filled(table: Table, name: str, rule: str, at: np.ndarray | None = None) ->
                           help="`gaps: previous` repeats the value before, `gaps: interpolate` "
                                "draws a line")
     if len(absent) == len(read) or (len(absent) and rule == "previous" and absent[0] == 0):
-        raise missing(table, 0, name, len(absent))
+        raise missing(table, 0, name, len(absent), "a series begins with a value")
     at = np.arange(len(read)) if at is None else at
     known = ~np.isnan(read)
     steps = np.arange(at[-1] + 1)

@@ -113,6 +113,7 @@ def test_windows_never_run_from_one_series_into_another(tmp_path):
 def test_series_of_different_days_are_cut_on_the_same_day(tmp_path):
     rows = rows_of(range(20), "a") + rows_of(range(8, 20), "b")
     data = source(series=written(rows, tmp_path / "t.csv"), time="day", key="town").load()
+    assert data.test.names is not None
     first = {name.split()[0]: name.split()[1] for name in data.test.names[::-1]}
     assert first == {"a": day(14), "b": day(14)}
 
