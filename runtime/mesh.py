@@ -14,13 +14,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import (
+    AxisType,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+)
 
 from compiler.diagnostics import SpecError, diagnostic
 from runtime.batch import Batch
 
 # What a user asks for, by the name of JAX's backend, with the extra that brings it.
-EXTRAS = {"cuda": "cuda", "gpu": "cuda", "rocm": "", "tpu": "tpu", "cpu": ""}
+EXTRAS = {"cpu": "", "cuda": "cuda", "gpu": "cuda", "tpu": "tpu"}
 
 
 @dataclass(frozen=True)
@@ -29,19 +35,21 @@ class Placement:
 
     Attributes:
         devices: what the run computes on.
-        everywhere: the sharding of what lies on every device; None for a single one.
-        rows: the sharding of what is cut by rows; None for a single one.
+        everywhere: the sharding of what lies on every device; None where JAX puts it anyway.
+        rows: the sharding of what is cut by rows; None likewise.
     """
 
     devices: tuple[Any, ...]
-    everywhere: NamedSharding | None = None
-    rows: NamedSharding | None = None
+    everywhere: Sharding | None = None
+    rows: Sharding | None = None
 
     @classmethod
     def over(cls, devices: Sequence[Any]) -> Placement:
         """The placement over some devices of one kind; JAX's own objects."""
         if len(devices) == 1:
-            return cls(tuple(devices))
+            only = SingleDeviceSharding(devices[0])
+            default = devices[0] == jax.local_devices()[0]
+            return cls(tuple(devices)) if default else cls(tuple(devices), only, only)
         mesh = jax.make_mesh((len(devices),), ("rows",), axis_types=(AxisType.Auto,),
                              devices=tuple(devices))
         return cls(tuple(devices), NamedSharding(mesh, PartitionSpec()),
@@ -109,17 +117,6 @@ def choose(asked: str = "", count: int | None = None) -> Placement:
                 help=f"they are counted from 0: `--device {kind}:0`")])
         devices = [devices[int(number)]]
     return Placement.over(devices[:count])
-
-
-def restrict(asked: str) -> None:
-    """Have JAX start only the kind of device that was asked for; before its first use.
-
-    A graphics card that the run does not use is then left alone.
-    """
-    kind = asked.partition(":")[0]
-    if kind in EXTRAS:
-        platform = {"gpu": "cuda"}.get(kind, kind)
-        jax.config.update("jax_platforms", platform if kind == "cpu" else f"{platform},cpu")
 
 
 def _missing(kind: str, error: RuntimeError) -> Any:

@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema
 from runtime.section import Section, problem
 
 Mode = Literal["higher", "lower"]
-Kind = Literal["float32", "bfloat16", "float16"]
+Kind = Literal["float32", "bfloat16"]
 
 SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 DISTANCE = re.compile(rf"(\d+(?:\.\d+)?) ?(step|epoch|{'|'.join(SECONDS)})s?")
@@ -149,3 +149,9 @@ class Precision(Short):
     compute: Kind = Field(default="float32", description="what passes between layers")
     output: Kind = Field(
         default="float32", description="the model's outputs, before the loss and the metrics")
+
+    @property
+    def of_build(self) -> dict[str, Any]:
+        """The arguments that `build_model` takes for it."""
+        return {"dtype": self.compute, "param_dtype": self.parameters,
+                "output_dtype": self.output}

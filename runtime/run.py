@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from compiler.diagnostics import Label, Report, SpecError, diagnostic
+from compiler.diagnostics import Label, Report, SpecError
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
@@ -15,6 +15,7 @@ from compiler.resolve import Program
 from compiler.source import Source
 from compiler.tree import Mapping, plain
 from runtime.data import anchored
+from runtime.memory import too_small
 from runtime.patterns import check_patterns
 from runtime.recipe import Recipe, Training, check_training, read_training
 
@@ -159,8 +160,6 @@ def execute(
     data = anchored(program.tree["data"], program.directory)
     tree = Mapping(program.tree | {"data": data}, program.tree.span, program.tree.key_spans)
     resolved = replace(program, tree=tree)
-    if not wish.resume:
-        files.write_spec(folder, resolved, command)
     for tracker in training.train.log:
         tracker.check()
     listeners = (JsonLines(folder / files.METRICS), *listeners)
@@ -181,13 +180,15 @@ def execute(
         if saved is not None:
             resume.check_spec(saved, spec, reschedule=wish.reschedule)
         placement = choose(wish.device, saved.facts["bits"]["devices"] if saved else None)
+        if not wish.resume:
+            files.write_spec(folder, resolved, command)
         note.text = placement.described
     with stage("data", listeners) as note:
         dataset = load_data(prepared)
         note.text = dataset.described
     with stage("build", listeners):
         graph = optimise(prepared.graph)
-        model = build_model(graph, seed=training.train.seed)
+        model = build_model(graph, seed=training.train.seed, **training.train.precision.of_build)
         load_named_weights(model, graph, program.weights_file)
 
     run, bits = length_of(training, dataset), resume.bits(placement, "auto")
@@ -195,7 +196,7 @@ def execute(
         resume.check_schedule(saved, training.train, run, reschedule=wish.reschedule)
     if wish.resume:  # from here on its folder changes
         with stage("resume", listeners) as note:
-            note.text = _taken_up(folder, saved)
+            note.text = _taken_up(folder, saved, bits)
             files.begin_again(folder, saved.facts["lines"] if saved else 0)
             if saved is None or saved.facts["spec"] != spec:
                 files.write_spec(folder, resolved, command)
@@ -213,9 +214,8 @@ def execute(
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise SpecError([diagnostic(
-            "F0804", "the memory is too small for this model and batch",
-            training.spans["train"], help="make `batch_size` smaller")]) from None
+        raise SpecError([too_small(
+            plan_of(prepared), training.spans["train"], str(error))]) from None
     finally:
         keeper.close()
         for tracker in trackers:
@@ -236,8 +236,12 @@ def execute(
     return result
 
 
-def _taken_up(folder: Path, saved: Saved | None) -> str:
-    """Where a run goes on, in words."""
+def _taken_up(folder: Path, saved: Saved | None, bits: dict[str, Any]) -> str:
+    """Where a run goes on, and under which other circumstances, in words."""
+    from runtime.resume import other_bits
+
     if saved is None:
         return f"{folder} has no checkpoint yet: the run starts afresh"
-    return f"{folder} goes on from step {saved.step:,}"
+    others = other_bits(saved, bits)
+    but = f", not to the bit: {', '.join(others)}" if others else ""
+    return f"{folder} goes on from step {saved.step:,}{but}"

@@ -206,7 +206,8 @@ def load(run: str | Path) -> Trained:
     """
     folder = find(run)
     prepared, known = _read(folder)
-    model = build_model(optimise(prepared.graph), seed=prepared.training.train.seed)
+    train = prepared.training.train
+    model = build_model(optimise(prepared.graph), seed=train.seed, **train.precision.of_build)
     load_weights(model, folder / files.WEIGHTS, prepared.graph)
     training = prepared.training
     return Trained(model, training, prepared.inputs, known, folder)

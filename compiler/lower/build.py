@@ -77,7 +77,7 @@ def _load_used(module: Any, graph: Graph) -> None:
 
 def build_model(
     graph: Graph, *, seed: int = 0, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32,
-    abstract: bool = False, kernels: str = "auto",
+    abstract: bool = False, kernels: str = "auto", output_dtype: Any = None,
 ) -> Model:
     """The module of a graph, which is taken as it is: the caller runs the passes.
 
@@ -88,6 +88,7 @@ def build_model(
         param_dtype: what parameters and statistics are kept in.
         abstract: describe the arrays (`jax.ShapeDtypeStruct`) and draw none.
         kernels: "auto" for our kernels, "reference" for XLA's plain operations.
+        output_dtype: what its float outputs are given in; what they are computed in if None.
     """
 
     def make(path: str, parameter: Parameter, init: Init) -> Any:
@@ -96,5 +97,5 @@ def build_model(
         array = initial(init, parameter.shape, seed, path)
         return jnp.asarray(array.astype(np.dtype(param_dtype), copy=False))
 
-    return Model(graph, make, dtype=dtype, seed=seed, kernels=kernels)
+    return Model(graph, make, dtype=dtype, seed=seed, kernels=kernels, output_dtype=output_dtype)
 

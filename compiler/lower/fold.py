@@ -42,7 +42,8 @@ def inference_model(model: Model) -> Model:
     def make(path: str, parameter: Any, init: Any) -> Any:
         return jnp.asarray(made[path] if path in made else get(path))
 
-    result = Model(graph, make, dtype=model._dtype, kernels=model._kernels)
+    result = Model(graph, make, dtype=model._dtype, kernels=model._kernels,
+                   output_dtype=model._output_dtype)
     result.eval()
     return result
 

@@ -157,6 +157,7 @@ class Model(GraphModule):
         dtype: Any = jnp.float32,
         seed: int = 0,
         kernels: str = "auto",
+        output_dtype: Any = None,
     ):
         """Make a model.
 
@@ -166,9 +167,11 @@ class Model(GraphModule):
             dtype: what floats are computed in.
             seed: of the randomness in `__call__` (dropout), where the caller gives none.
             kernels: "auto" for our kernels, "reference" for XLA's plain operations.
+            output_dtype: what float outputs are given in; what they are computed in if None.
         """
         super().__init__(graph, make)
         self._dtype = jnp.dtype(dtype)
+        self._output_dtype = None if output_dtype is None else jnp.dtype(output_dtype)
         self._kernels = kernels
         if is_random(graph):
             self.rngs = nnx.Rngs(dropout=seed)
@@ -208,8 +211,8 @@ class Model(GraphModule):
                 if source is not None and (training or is_random(self._graph, "always"))
                 else None
             )
-            context = Context(training, key, kernels=self._kernels)
-        results = self.execute(self.tensors(arrays, given), context)
+            context = Context(training, key, dtype=self._dtype, kernels=self._kernels)
+        results = self._given(self.execute(self.tensors(arrays, given), context))
         outputs = {name: t.array for name, t in results.items()}
         return outputs if len(self._graph.outputs) > 1 else next(iter(outputs.values()))
 
@@ -236,8 +239,18 @@ class Model(GraphModule):
         Returns:
             Tensors with their lengths by output name; "output" is the main one.
         """
-        context = Context(training, key, row_mask, kernels=self._kernels, watch=watch)
-        return self.execute(self.tensors(inputs, lengths), context)
+        context = Context(
+            training, key, row_mask, dtype=self._dtype, kernels=self._kernels, watch=watch)
+        return self._given(self.execute(self.tensors(inputs, lengths), context))
+
+    def _given(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs in the width that they are given in."""
+        wide = self._output_dtype
+        if wide is None:
+            return outputs
+        return {name: t.with_array(t.array.astype(wide))
+                if jnp.issubdtype(t.array.dtype, jnp.floating) else t
+                for name, t in outputs.items()}
 
     def tensors(
         self, arrays: Mapping[str, Any], lengths: Mapping[str, Any] | None

@@ -11,6 +11,7 @@ import typer
 
 from compiler.diagnostics import Report
 from compiler.plan import Plan
+from runtime import startup
 from runtime.cli import ending, process
 from runtime.cli.terminal import short, show, size_of
 from runtime.folder import make_folder
@@ -82,6 +83,7 @@ def compile_and_train(
             show(report.diagnostics)
         with stage("plan", [terminal]) as note:
             note.text = _in_short(plan_of(prepared))
+        startup.prepare(device)
         folder = _folder(out, prepared.program.name, resume)
         command = shlex.join(["compile-and-train", *sys.argv[1:]])
         with on_signals() as stop:
@@ -98,6 +100,8 @@ def compile_and_train(
         raise typer.Exit(130) from None
     except BaseException:
         terminal.close()
+        if folder is not None and not any(folder.iterdir()):
+            folder.rmdir()  # the run has not even begun
         raise
     terminal.close(str(folder))
 

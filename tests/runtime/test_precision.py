@@ -1,0 +1,101 @@
+"""What numbers are held in, and what is said where they take too much room."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compiler.diagnostics import Report, SpecError
+from compiler.lower.build import build_model
+from compiler.source import Source
+from runtime.loop import Job, train
+from runtime.run import execute, prepare
+from runtime.step import PureModel
+
+RECIPE = """\
+flaxspec: 1
+name: small
+inputs:
+  image: {shape: [8, 8, 1]}
+model:
+  - conv: {filters: 4, kernel: 3}
+  - batch_norm
+  - relu
+  - flatten
+  - dense: 10
+data: {dataset: digits, validation: 0}
+task: classification
+train: {steps: 12, batch_size: 256, optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9}}}
+"""
+
+
+def of(precision):
+    recipe = prepare(Source("recipe.yaml", RECIPE), Report(),
+                     assignments=(f"train.precision={precision}",))
+    policy = recipe.training.train.precision
+    return recipe, build_model(recipe.graph, **policy.of_build)
+
+
+def test_bfloat16_alone_computes_in_it_and_keeps_the_rest_wide():
+    recipe, model = of("bfloat16")
+    _, params, rest = PureModel.split(model, recipe.inputs)
+    assert {a.dtype for a in (*params.values(), *rest.values())} == {jnp.dtype("float32")}
+    seen = []
+    outputs = model.run({"image": np.ones((2, 8, 8, 1), np.float32)}, training=False,
+                        watch=lambda path, arrays: seen.extend(a.dtype for a in arrays))
+    assert outputs["output"].array.dtype == "float32"
+    assert set(seen) == {jnp.dtype("bfloat16")}
+
+
+def test_each_width_can_be_chosen_and_training_keeps_it():
+    recipe, model = of("{parameters: bfloat16, compute: bfloat16, output: bfloat16}")
+    result = train(Job("small", recipe.training, model, recipe.inputs), recipe.training.data.load())
+    _, params, rest = PureModel.split(model, recipe.inputs)
+    assert {a.dtype for a in (*params.values(), *rest.values())} == {jnp.dtype("bfloat16")}
+    assert np.isfinite(result.test["loss"])
+
+
+def test_half_the_width_learns_nearly_as_well():
+    figures = []
+    for precision in ("float32", "bfloat16"):
+        recipe, model = of(precision)
+        job = Job("small", recipe.training, model, recipe.inputs)
+        figures.append(train(job, recipe.training.data.load()).test["loss"])
+    assert figures[0] != figures[1]
+    assert figures[1] == pytest.approx(figures[0], rel=0.1)
+
+
+def test_a_run_in_bfloat16_is_saved_and_goes_on(tmp_path):
+    from runtime import checkpoint
+    from runtime.run import Wish
+
+    recipe = prepare(Source("recipe.yaml", RECIPE), Report(), assignments=(
+        "train.precision={parameters: bfloat16, compute: bfloat16}",))
+    execute(recipe, tmp_path, "test")
+    saved = checkpoint.latest(tmp_path)
+    assert saved is not None
+    before = saved.arrays()
+    assert before["state/params/conv_1.kernel"].dtype == jnp.bfloat16
+    execute(recipe, tmp_path, "test", (), Wish(resume=True))
+
+
+@pytest.mark.parametrize("value", ["float8", "{compute: int8}", "{width: float32}"])
+def test_a_width_that_is_none_is_a_diagnostic(value):
+    with pytest.raises(SpecError, match="F020"):
+        of(value)
+
+
+def test_short_memory_names_the_batch_the_largest_layers_and_a_remedy(tmp_path, monkeypatch):
+    def exhausted(*arguments, **named):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory allocating 123456 bytes.\nmore")
+
+    monkeypatch.setattr("runtime.loop.train", exhausted)
+    recipe = prepare(Source("recipe.yaml", RECIPE), Report())
+    with pytest.raises(SpecError) as refused:
+        execute(recipe, tmp_path, "test")
+    message = str(refused.value)
+    assert "F0804" in message and "a batch of 256" in message
+    assert "`conv_1` 256 KiB, `batch_norm_1` 256 KiB, `relu_1` 256 KiB" in message
+    assert "JAX says: Out of memory allocating 123456 bytes." in message
+    assert "try `batch_size: 128`" in message and "remat" in message
