@@ -76,7 +76,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, log: bool = Fa
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
         if line.kind != "dots":
             parts.append(f'<path class="line {line.kind}" d="{path}"/>')
-        size = 4 if line.kind == "dots" else 2.2
+        size = 4 if line.kind == "dots" or len(spots) == 1 else 2.2
         if len(spots) <= 30 or line.kind == "dots":
             parts += [f'<circle class="{line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
                       for x, y in spots]

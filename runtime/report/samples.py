@@ -29,10 +29,13 @@ def continuations(
     vocabulary = meaning.fields[field].vocabulary or len(meaning.labels[field])
     names = meaning.names(field, vocabulary)
     found = []
-    for i in np.unique(np.linspace(0, part.size - 1, count).astype(int)):
-        row = np.asarray(part.arrays[field][np.array([i])])[0]
-        prompt = row[:min(PROMPT, len(row) // 2)]
-        texts = generate(trained, field, prompt, len(row), LENGTH, TEMPERATURES)
+    window = part.arrays[field].shape[1]
+    lengths = part.lengths.get(field, np.full(part.size, window))
+    full = np.flatnonzero(lengths == lengths.max())
+    for i in np.unique(full[np.linspace(0, len(full) - 1, count).astype(int)]):
+        row = np.asarray(part.arrays[field][np.array([i])])[0][:lengths[i]]
+        prompt = row[:max(1, min(PROMPT, len(row) // 2))]
+        texts = generate(trained, field, prompt, window, LENGTH, TEMPERATURES)
         found.append((text_of([names[t] for t in prompt]),
                       [(temperature, text_of([names[t] for t in text]))
                        for temperature, text in zip(TEMPERATURES, texts)]))
