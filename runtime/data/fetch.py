@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
@@ -169,6 +170,45 @@ def unpacked(archive: Path) -> Path:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def gathered(archive: Path, tables: Mapping[str, str], classes: Sequence[str]) -> None:
+    """Tables of texts beside an archive, from the text files in it; made once.
+
+    Args:
+        archive: a tar file.
+        tables: for each table to write, JSON lines with `text` and `label`, the folder in the
+            archive that has a folder for each class.
+        classes: the classes; other folders are passed by.
+
+    Raises:
+        SpecError: F0630 it is no archive, or has no such files.
+    """
+    if all((archive.parent / name).is_file() for name in tables):
+        return
+    wanted = {(folder, label): name for name, folder in tables.items() for label in classes}
+    rows: dict[str, list[tuple[str, str, str]]] = {name: [] for name in tables}
+    try:
+        with tarfile.open(archive) as file:
+            for member in file:
+                path = PurePosixPath(member.name)
+                name = wanted.get((str(path.parent.parent), path.parent.name))
+                content = file.extractfile(member) if name and member.isfile() else None
+                if name and content is not None:
+                    text = content.read().decode("utf-8", "replace")
+                    rows[name].append((path.parent.name, path.name, text))
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise SpecError([diagnostic(
+            "F0630", f"`{archive}` cannot be read: {error}",
+            help="delete it to have it fetched again")]) from None
+    for name, found in rows.items():
+        if not found:
+            raise SpecError([diagnostic("F0630", f"`{archive}` has no texts in `{tables[name]}`")])
+        partial = archive.with_name(f"{name}.{os.getpid()}.partial")
+        with partial.open("w", encoding="utf-8") as out:
+            for label, _, text in sorted(found):
+                out.write(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n")
+        partial.replace(archive.with_name(name))
 
 
 def shown_progress(name: str, have: int, total: int) -> None:

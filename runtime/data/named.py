@@ -28,6 +28,10 @@ class RemoteFile(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
         description="the digest that it has to have")
     unpack: bool = Field(default=False, description="whether it is an archive: tar or zip")
+    gather: dict[str, str] = Field(
+        default={}, description="of an archive with a text file for each example, the folders of "
+                                "classes to make tables of: `{train.jsonl: folder/train}`")
+    classes: list[str] = Field(default=[], description="the classes to gather")
 
 
 class NamedData(Section):
@@ -66,12 +70,14 @@ class NamedData(Section):
         Raises:
             SpecError: F0637, F0638: one cannot be fetched, or is another one.
         """
-        from runtime.data.fetch import fetched, unpacked
+        from runtime.data.fetch import fetched, gathered, unpacked
 
         for file in self.files:
             path = fetched(file.address, file.sha256, self.folder)
             if file.unpack:
                 unpacked(path)
+            if file.gather:
+                gathered(path, file.gather, file.classes)
 
 
 def data_sets() -> list[str]:

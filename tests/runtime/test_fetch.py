@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import json
 import struct
 import tarfile
 import threading
@@ -18,7 +19,7 @@ from compiler import zoo
 from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
 from runtime.data import DataSource
-from runtime.data.fetch import cache_folder, fetched, unpacked
+from runtime.data.fetch import cache_folder, fetched, gathered, unpacked
 from runtime.data.named import about, data_sets
 from runtime.run import prepare
 
@@ -230,6 +231,29 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path):
     path = tar(tmp_path / "a.tar.gz", **{"..__..__evil": b"x"})
     complaint("F0630", lambda: unpacked(path))
     assert not (tmp_path.parent / "evil").exists() and not (tmp_path / "evil").exists()
+
+
+def test_texts_in_an_archive_become_tables_once(tmp_path):
+    files = {f"in__{part}__{label}__{n}.txt": f"{label} {part} {n}".encode()
+             for part in ("train", "test") for label in ("pos", "neg", "unsup") for n in range(2)}
+    path = tar(tmp_path / "a.tar.gz", **files)
+    tables = {"train.jsonl": "in/train", "test.jsonl": "in/test"}
+    gathered(path, tables, ["neg", "pos"])
+    lines = (tmp_path / "train.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"text": f"{label} train {n}", "label": label} for label in ("neg", "pos")
+        for n in range(2)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar.gz", "test.jsonl", "train.jsonl"]
+    path.write_bytes(b"")  # it is not looked at again
+    gathered(path, tables, ["neg", "pos"])
+
+
+def test_an_archive_without_the_texts_is_refused(tmp_path):
+    path = tar(tmp_path / "a.tar.gz", in__x=b"1")
+    text = complaint("F0630", lambda: gathered(path, {"train.jsonl": "in/train"}, ["neg"]))
+    assert "no texts in `in/train`" in text
+    path.write_bytes(b"hello")
+    assert "cannot be read" in complaint("F0630", lambda: gathered(path, {"t": "in"}, ["neg"]))
 
 
 # ------------------------------------------------------------------------- data sets by name
