@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,38 @@ from runtime.data.files import failure, read_bytes, shown
 # The element types of IDX, by the third byte of the file.
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 SUFFIXES = (".gz", ".npy", ".idx")
+# Files of npy that are larger, in bytes, stay on disk.
+IN_MEMORY = 2**30
+# How much of a row on disk tells it from others, in bytes.
+BEGINNING = 2**16
+
+
+class Mapped:
+    """An array (examples, …) in a file that is too large for the memory."""
+
+    def __init__(self, array: np.ndarray, rows: np.ndarray | None = None):
+        """
+        Args:
+            array: as `numpy.load` gives it with `mmap_mode`.
+            rows: the rows of it that are meant; all where not given.
+        """
+        self._array = array
+        self._rows = np.arange(len(array)) if rows is None else rows
+        self.shape, self.dtype = (len(self._rows), *array.shape[1:]), array.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        return np.asarray(self._array[self._rows[indices]])
+
+    def subset(self, indices: np.ndarray) -> Mapped:
+        return Mapped(self._array, self._rows[indices])
+
+    def digests(self) -> list[bytes]:
+        """Digests of the beginnings of rows."""
+        return [hashlib.blake2b(np.ascontiguousarray(self._array[row]).tobytes()[:BEGINNING],
+                                digest_size=16).digest() for row in self._rows]
 
 
 @dataclass(frozen=True)
@@ -52,7 +86,7 @@ class Archive:
             raise failure("F0630", f"{self.shown} has no array `{name}`",
                           notes=[f"arrays: {', '.join(self.names[:12])}"])
         found = self.load(name)
-        if isinstance(found, np.ndarray):
+        if not isinstance(found, bytes):
             return found
         where = f"`{name}` of {self.shown}"
         if found[:2] == b"\x1f\x8b":
@@ -83,7 +117,7 @@ def open_archive(path: Path) -> Archive:
             for suffix in SUFFIXES:
                 name = name.removesuffix(suffix)
             files.setdefault(name, file)
-        return Archive(called, list(files), lambda name: read_bytes(files[name]))
+        return Archive(called, list(files), lambda name: _content(files[name]))
     read_bytes(path)  # tells what is wrong with a file that cannot be read
     if path.suffix == ".npz":
         try:
@@ -103,6 +137,16 @@ def open_archive(path: Path) -> Archive:
     for suffix in SUFFIXES:
         stems |= {name.removesuffix(suffix) for name in stems}
     return Archive(called, sorted(stems), lambda name: read_bytes(path))
+
+
+def _content(path: Path) -> bytes | np.ndarray:
+    """What a file holds; of a large npy file an array that stays on disk."""
+    if path.suffix == ".npy" and path.stat().st_size > IN_MEMORY:
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(f"`{shown(path)}`", error) from None
+    return read_bytes(path)
 
 
 def npy(data: bytes, where: str) -> np.ndarray:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from compiler.diagnostics import SpecError, diagnostic, nearest
-from runtime.data.contents import PARTS, Content, Declared, converted
+from runtime.data.contents import PARTS, Content, Declared, as_declared, converted
 from runtime.data.labelled import listed
 from runtime.section import problem
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from runtime.data.array_files import Archive
     from runtime.data.dataset import Dataset
@@ -74,7 +73,7 @@ class Arrays(Declared):
 
         self.fetch()
         archive = open_archive(Path(self.arrays))
-        found: dict[str, dict[str, np.ndarray]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for name, field in self.contents.items():
             for part, names in self._arrays_of(field, archive).items():
                 found.setdefault(part, {})[name] = joined(field, names, archive, name)
@@ -104,7 +103,7 @@ class Arrays(Declared):
             help="correct `array`")])
 
 
-def joined(field: ArrayField, names: list[str], archive: Archive, called: str) -> np.ndarray:
+def joined(field: ArrayField, names: list[str], archive: Archive, called: str) -> Any:
     """A field's array of one part, as the model takes it.
 
     Args:
@@ -112,12 +111,21 @@ def joined(field: ArrayField, names: list[str], archive: Archive, called: str) -
         names: its pieces, one after another.
         archive: where they are.
         called: the field's name.
+
+    Returns:
+        (examples, *shape), in memory; or `Mapped`, where it is too large for that and needs no
+        conversion.
     """
     import numpy as np
+
+    from runtime.data.array_files import Mapped
 
     shape = field.shape
     if field.channels == "first" and shape:
         shape = [shape[-1], *shape[:-1]]
-    pieces = [converted(archive.read(name, field.record, field.at, shape), field,
-                        f"`{name}` of {archive.shown}", called) for name in names]
+    found = [archive.read(name, field.record, field.at, shape) for name in names]
+    if len(found) == 1 and isinstance(found[0], np.memmap) and as_declared(found[0], field):
+        return Mapped(found[0])
+    pieces = [converted(array, field, f"`{name}` of {archive.shown}", called)
+              for name, array in zip(names, found)]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

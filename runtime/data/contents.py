@@ -133,11 +133,12 @@ class Declared(Parted):
                 content.shape[2] not in (1, 3)):
             raise NotImplementedError
         files = [str(path) for path in inputs]
-        pixels = Pictures(files, Form(*content.shape), Path())[:]
+        height, width, channels = content.shape
+        pixels = Pictures(files, Form(height, width, channels), Path())[:]
         return Part({names[0]: pixels}, names=np.array(files, object))
 
     def complete(
-        self, found: Mapping[str, Mapping[str, np.ndarray]], where: str,
+        self, found: Mapping[str, Mapping[str, Any]], where: str,
         known: Mapping[str, Sequence[str]] = NOTHING,
     ) -> Dataset:
         """The data set from the arrays of each part.
@@ -224,7 +225,16 @@ def converted(array: np.ndarray, field: Content, where: str, called: str) -> np.
     return np.ascontiguousarray(array, np.uint8 if is_image else np.float32)
 
 
-def _check_sizes(arrays: Mapping[str, np.ndarray], where: str, part: str) -> None:
+def as_declared(array: np.ndarray, field: Content) -> bool:
+    """Whether an array of floats can be used as it is: (examples, *shape), bytes of images too."""
+    kind = field.kind
+    is_image = kind.axes[-1:] == ("channels",) and len(field.shape) > 1
+    return (array.shape[1:] == tuple(field.shape) and kind.dtype == "float" and len(array) > 0
+            and (field.channels == "last" or len(field.shape) < 2)
+            and array.dtype.name in ("float32", *(["uint8"] if is_image else [])))
+
+
+def _check_sizes(arrays: Mapping[str, Any], where: str, part: str) -> None:
     """Raise F0634 where the fields of a part have different numbers of examples."""
     sizes = {name: len(array) for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:

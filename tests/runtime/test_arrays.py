@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from compiler.diagnostics import SpecError
 from compiler.types import TensorType
 from runtime.data import DataSource
+from runtime.data.array_files import Mapped
+from runtime.data.pipeline import HostArrays, examples
 
 CONTENTS = {"image": {"array": "x", "shape": [4, 3, 1]}, "label": {"array": "y", "classes": 3}}
 RANDOM = np.random.default_rng(0)
@@ -146,6 +148,28 @@ def test_inputs_with_channels_are_normalised_and_targets_are_not(tmp_path):
     assert list(data.normalise) == ["x"]
     values = data.train.arrays["x"]
     np.testing.assert_allclose(data.normalise["x"].mean, values.mean(0), rtol=1e-5)
+
+
+def test_what_is_too_large_for_the_memory_stays_on_disk(tmp_path, monkeypatch):
+    folder(tmp_path, x=IMAGES[..., None], y=LABELS)
+    memory = source(tmp_path, normalise="from training split").load()
+    monkeypatch.setattr("runtime.data.array_files.IN_MEMORY", 100)
+    disk = source(tmp_path, normalise="from training split").load()
+    assert isinstance(disk.train.arrays["image"], Mapped)
+    assert isinstance(examples(disk.train), HostArrays)
+    np.testing.assert_array_equal(disk.train.arrays["image"][:], memory.train.arrays["image"])
+    np.testing.assert_allclose(disk.normalise["image"].mean, memory.normalise["image"].mean)
+    batch = next(examples(disk.train).batches(np.arange(5), 5))
+    np.testing.assert_allclose(batch.arrays["image"], memory.train.arrays["image"][:5] / 255,
+                               rtol=1e-6)
+
+
+def test_leaks_are_found_on_disk_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("runtime.data.array_files.IN_MEMORY", 100)
+    images = IMAGES[..., None]
+    folder(tmp_path, x_train=images[:20], y_train=LABELS[:20], x_test=images[19:],
+           y_test=LABELS[19:])
+    assert "number 19 (train)" in complaint(tmp_path, "F0635", validation=0.0)
 
 
 def test_new_pictures_are_encoded_from_their_files(tmp_path):
