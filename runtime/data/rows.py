@@ -97,6 +97,7 @@ class Rows(Source):
         """
         from runtime.data.tabular import read_table
 
+        self.fetch()
         path = Path(getattr(self, self.word))
         whole = self.usable(read_table(path, delimiter=self.delimiter))
         if self.split_column is not None:

@@ -271,7 +271,7 @@ def test_every_file_of_a_data_set_is_in_order():
 
 def test_the_data_sets_that_everybody_knows_are_there():
     assert set(data_sets()) >= {"cifar10", "cifar100", "mnist", "fashion_mnist",
-                                  "tiny_shakespeare"}
+                                  "imdb", "tiny_shakespeare"}
     fields = TypeAdapter(DataSource).validate_python({"dataset": "cifar100"}).fields()
     assert fields["image"].shape == (32, 32, 3) and fields["label"].vocabulary == 100
 
