@@ -255,7 +255,7 @@ def test_a_complaint_in_a_used_file_shows_where_it_was_used(folder: Path):
     assert [str(label.span).rpartition("/")[2] for label in found.labels] == [
         "bad.yaml:8:27", "bad.yaml:9:65", "main.yaml:4:9"]
     assert [label.text for label in found.labels[1:]] == [
-        "in `inner`, used here", "in `bad.part`, used here with n=1"]
+        "in `inner`, used here", "in `part`, used here with n=1"]
 
 
 @pytest.mark.parametrize("use, message", [
