@@ -17,7 +17,7 @@ from compiler.lower.fold import inference_model
 from compiler.ops.base import Operator
 from runtime import optim
 from runtime.batch import Batch
-from runtime.step import PureModel, State, train_step
+from runtime.step import PureModel, State, train_step, training_loss
 from runtime.tasks.classification import Classification
 from runtime.tasks.language_modelling import LanguageModelling
 
@@ -50,7 +50,8 @@ class Peer:
         self.batch = Batch({name: jnp.asarray(work.x), "label": jnp.asarray(work.y)}, lengths,
                            jnp.ones(row.batch, bool))
         self.key = jax.random.key(0)
-        self._train = train_step(pure, task, optimizer, lambda batch, key: batch)
+        loss = training_loss(pure, task, lambda batch, key: batch)
+        self._train = train_step(loss, optimizer)
         self._inputs = [self.batch.arrays[name]]
         self._lengths = lengths.get(name)
         self._pure = pure

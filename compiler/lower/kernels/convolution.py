@@ -1,9 +1,12 @@
-"""The convolution kernel, channels last, with a weight gradient that is fast on a CPU.
+"""The convolution, channels last, with gradients that are fast on a CPU.
 
 XLA computes the gradient of a convolution's kernel on a CPU as a convolution whose window
-is as large as the image, at a tenth of the speed of the forward pass. Here it is a matrix
-product for each tap of the kernel, or one product over all taps where the input has few
-channels. On other platforms XLA's own is used. A 1×1 convolution is a matrix product.
+is as large as the image, at a fraction of the speed of the forward pass. Here `choice.py` picks
+a form for each of the three products by the shape alone: 3×3 windows of stride 1 go by
+`winograd.py` where there are channels enough; a kernel's gradient else is a matrix product for
+each tap, or one over all taps where the input has few channels; `strided.py` has the input's
+gradient of the others. A 1×1 convolution is a matrix product. On other platforms, and with
+`kernels: reference`, everything is XLA's own.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from compiler.lower.kernels import choice, strided, winograd
+from compiler.lower.kernels.reverse_only import reverse_only
 
 # A kernel of more taps than this is left to XLA: the program would grow with each of them.
 MOST_TAPS = 64
@@ -41,6 +47,9 @@ def convolve(
 
     Returns:
         (batch, window axes…, filters), differentiable any number of times in reverse.
+
+    Raises:
+        TypeError: it is differentiated forwards.
     """
     stride, dilation = tuple(stride), tuple(dilation)
     pads = tuple((before, after) for before, after in pads)
@@ -49,7 +58,8 @@ def convolve(
         return plain(x, kernel, stride, pads, dilation, groups)
     if taps == 1:
         return _pointwise(x, kernel, stride, pads)
-    return _convolve(x, kernel, stride, pads, dilation)
+    with reverse_only():
+        return _convolve(x, kernel, stride, pads, dilation)
 
 
 def plain(
@@ -76,28 +86,63 @@ def _pointwise(x, kernel, stride, pads):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _convolve(x, kernel, stride, pads, dilation):
-    return plain(x, kernel, stride, pads, dilation)
+    def direct(x, kernel):
+        return plain(x, kernel, stride, pads, dilation)
+
+    if not choice.forward_by_winograd(_shape(x, kernel, stride, pads, dilation)):
+        return direct(x, kernel)
+    return lax.platform_dependent(
+        x, kernel, cpu=lambda x, kernel: winograd.convolve(x, kernel, pads), default=direct)
 
 
 def _forward(x, kernel, stride, pads, dilation):
-    return plain(x, kernel, stride, pads, dilation), (x, kernel)
+    return _convolve(x, kernel, stride, pads, dilation), (x, kernel)
 
 
 def _backward(stride, pads, dilation, saved, gradient):
     x, kernel = saved
-    _, of_input = jax.vjp(lambda x: plain(x, kernel, stride, pads, dilation), x)
+    shape = _shape(x, kernel, stride, pads, dilation)
 
-    def by_products(x, gradient):
+    def of_input(gradient, kernel):
+        return _input_gradient(gradient, kernel, x, shape, pads)
+
+    def of_kernel(x, gradient):
+        if choice.kernel_gradient_by_winograd(shape):
+            return winograd.kernel_gradient(x, gradient, pads)
         return _kernel_gradient(x, gradient, kernel.shape, stride, pads, dilation)
 
-    def by_xla(x, gradient):
-        return jax.vjp(lambda k: plain(x, k, stride, pads, dilation), kernel)[1](gradient)[0]
+    def by_xla(x, gradient, kernel):
+        return jax.vjp(lambda x, k: plain(x, k, stride, pads, dilation), x, kernel)[1](gradient)
 
-    of_kernel = lax.platform_dependent(x, gradient, cpu=by_products, default=by_xla)
-    return of_input(gradient)[0], of_kernel
+    return lax.platform_dependent(
+        x, gradient, kernel, default=by_xla,
+        cpu=lambda x, gradient, kernel: (of_input(gradient, kernel), of_kernel(x, gradient)))
 
 
 _convolve.defvjp(_forward, _backward)
+
+
+def _shape(x, kernel, stride, pads, dilation) -> choice.Shape:
+    """The shape that a form is chosen by; a window longer than its input has no places."""
+    places = [max(0, (n + sum(p) - (k - 1) * d - 1) // s + 1) for n, p, k, d, s in zip(
+        x.shape[1:-1], pads, kernel.shape, dilation, stride)]
+    return choice.Shape(len(x) * math.prod(places), kernel.shape[:-2], *kernel.shape[-2:],
+                        stride, dilation, exact=x.dtype != jnp.float32)
+
+
+def _input_gradient(gradient, kernel, x, shape: choice.Shape, pads):
+    if any(s > 1 for s in shape.stride) and all(d == 1 for d in shape.dilation):
+        one = (1,) * len(shape.stride)
+        return strided.input_gradient(
+            gradient, kernel, x.shape[1:-1], shape.stride, pads,
+            lambda g, k, p: plain(g, k, one, p, one))
+    back = shape._replace(channels=shape.filters, filters=shape.channels)
+    if choice.forward_by_winograd(back) and all(max(p) <= 2 for p in pads):
+        # The gradient meets the kernel upside down, and fills what the window took.
+        upside_down = jnp.swapaxes(lax.rev(kernel, (0, 1)), -1, -2)
+        return winograd.convolve(gradient, upside_down, [(2 - a, 2 - b) for a, b in pads])
+    return jax.vjp(lambda x: plain(x, kernel, shape.stride, pads, shape.dilation), x)[1](
+        gradient)[0]
 
 
 def _kernel_gradient(x, gradient, shape, stride, pads, dilation):

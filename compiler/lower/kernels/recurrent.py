@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from compiler.lower.kernels import recurrent_gru, recurrent_lstm, recurrent_rnn
 from compiler.lower.kernels.recurrent_core import dense, wide_type
+from compiler.lower.kernels.reverse_only import reverse_only
 
 Array = jax.Array
 
@@ -49,10 +50,11 @@ def rnn(
         float32 or wider.
     """
     steps, valid, wide = _input_product(x, kernel, lengths)
-    states, h = recurrent_rnn.scan(
-        dense(reverse), activation, steps, _sum(bias, recurrent_bias, wide),
-        recurrent_kernel.astype(x.dtype), _to(recurrent_mask, wide),
-        _initial(h0, x, recurrent_kernel.shape[0], wide), valid)
+    with reverse_only():
+        states, h = recurrent_rnn.scan(
+            dense(reverse), activation, steps, _sum(bias, recurrent_bias, wide),
+            recurrent_kernel.astype(x.dtype), _to(recurrent_mask, wide),
+            _initial(h0, x, recurrent_kernel.shape[0], wide), valid)
     return _sequence(states, valid, x.dtype), h
 
 
@@ -86,11 +88,12 @@ def lstm(
         last cell (batch, units) in float32 or wider.
     """
     steps, valid, wide = _input_product(x, kernel, lengths)
-    states, h, c = recurrent_lstm.scan(
-        dense(reverse), steps, _sum(bias, recurrent_bias, wide),
-        recurrent_kernel.astype(x.dtype), _to(projection, x.dtype), _to(recurrent_mask, wide),
-        _initial(h0, x, recurrent_kernel.shape[0], wide),
-        _initial(c0, x, recurrent_kernel.shape[1] // 4, wide), valid)
+    with reverse_only():
+        states, h, c = recurrent_lstm.scan(
+            dense(reverse), steps, _sum(bias, recurrent_bias, wide),
+            recurrent_kernel.astype(x.dtype), _to(projection, x.dtype), _to(recurrent_mask, wide),
+            _initial(h0, x, recurrent_kernel.shape[0], wide),
+            _initial(c0, x, recurrent_kernel.shape[1] // 4, wide), valid)
     return _sequence(states, valid, x.dtype), h, c
 
 
@@ -127,16 +130,18 @@ def gru(
     hidden = (recurrent_kernel.astype(x.dtype), _to(recurrent_mask, wide),
               _initial(h0, x, units, wide), valid)
     if reset == "before":
-        states, h = recurrent_gru.scan_before(
-            dense(reverse), steps, _sum(bias, recurrent_bias, wide), *hidden)
+        with reverse_only():
+            states, h = recurrent_gru.scan_before(
+                dense(reverse), steps, _sum(bias, recurrent_bias, wide), *hidden)
         return _sequence(states, valid, x.dtype), h
     inner = None
     if recurrent_bias is not None:
         # The candidate's recurrent bias is inside the reset; the others join the input's.
         inner = recurrent_bias[2 * units:].astype(wide)
         recurrent_bias = recurrent_bias.at[2 * units:].set(0)
-    states, h = recurrent_gru.scan_after(
-        dense(reverse), steps, _sum(bias, recurrent_bias, wide), inner, *hidden)
+    with reverse_only():
+        states, h = recurrent_gru.scan_after(
+            dense(reverse), steps, _sum(bias, recurrent_bias, wide), inner, *hidden)
     return _sequence(states, valid, x.dtype), h
 
 

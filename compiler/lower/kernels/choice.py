@@ -1,0 +1,69 @@
+"""Which form of a convolution's three products is the cheapest on a CPU: a small cost model.
+
+Costs count multiply-adds of a fast matrix product for each place of the output and each
+channel · filter; moving an element through a transform costs as much as many of them. The
+figures are measured ratios, not times of one machine: a form is chosen where it wins clearly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+# Elements that Winograd's transforms move, in multiply-adds: one of an image, one of a kernel.
+MOVE_IMAGE, MOVE_KERNEL = 180.0, 200.0
+# Multiply-adds of a 3×3 window for each place, direct and by F(2×2, 3×3).
+DIRECT, WINOGRAD = 9.0, 4.0
+# A form must be this much cheaper to be chosen over XLA's own.
+CLEARLY = 1.1
+# Fewer channels or filters than this leave the matrix unit idle in a product for each tile place.
+FEWEST = 48
+# Matrix products over fewer rows than this are all overhead.
+FEWEST_PLACES = 512
+
+
+class Shape(NamedTuple):
+    """A convolution's shape.
+
+    Attributes:
+        places: of the output, batch included.
+        window: of the kernel.
+        channels: of the input.
+        filters: of the output.
+        stride, dilation: for each window axis.
+        exact: another type than float32, whose own accuracy Winograd's sums would change.
+    """
+
+    places: int
+    window: tuple[int, ...]
+    channels: int
+    filters: int
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    exact: bool
+
+    @property
+    def taps(self) -> int:
+        """Elements of the window."""
+        return math.prod(self.window)
+
+
+def fits_winograd(shape: Shape) -> bool:
+    """Whether F(2×2, 3×3) computes it at all."""
+    return (shape.window == (3, 3) and shape.stride == shape.dilation == (1, 1)
+            and not shape.exact and min(shape.channels, shape.filters) >= FEWEST
+            and shape.places >= FEWEST_PLACES)
+
+
+def forward_by_winograd(shape: Shape) -> bool:
+    """Whether the output, or the input's gradient, is cheaper by Winograd than direct."""
+    if not fits_winograd(shape):
+        return False
+    products = shape.channels * shape.filters
+    moved = (shape.channels + shape.filters) * shape.places * MOVE_IMAGE + products * MOVE_KERNEL
+    return CLEARLY * (WINOGRAD * products * shape.places + moved) < DIRECT * products * shape.places
+
+
+def kernel_gradient_by_winograd(shape: Shape) -> bool:
+    """Whether the kernel's gradient is: XLA's is slow enough for it wherever it fits."""
+    return fits_winograd(shape)

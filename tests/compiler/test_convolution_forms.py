@@ -1,0 +1,141 @@
+"""The forms of a convolution's products on a CPU: what they compute, when they are chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compiler.lower.kernels import choice, recurrent, strided, winograd
+from compiler.lower.kernels.convolution import convolve, plain
+
+ONE = (1, 1)
+SIZES = st.tuples(st.integers(3, 7), st.integers(3, 7))
+PADS = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
+# Enough channels and places for Winograd's form.
+WIDE = (4, 12, 12, 96), (3, 3, 96, 128)
+
+
+def arrays(*shapes: tuple[int, ...], dtype: Any = np.float64) -> list[jax.Array]:
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.standard_normal(s), dtype) for s in shapes]
+
+
+def distance(a: Any, b: Any) -> float:
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    assert a.shape == b.shape
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+
+
+def test_winograd_s_matrices_compute_a_convolution():
+    d, g = np.arange(4.0), np.array([2.0, -1.0, 5.0])
+    matrices = (np.array(m) for m in (winograd.INPUT, winograd.KERNEL, winograd.OUTPUT))
+    of_input, of_kernel, of_output = matrices
+    found = of_output @ ((of_kernel @ g) * (of_input @ d))
+    assert found.tolist() == [d[:3] @ g, d[1:] @ g]
+
+
+@settings(max_examples=5, deadline=None)
+@given(SIZES, PADS)
+def test_winograd_is_the_plain_convolution_and_its_kernel_s_gradient(size, pads):
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, *size, 3), (3, 3, 3, 2))
+        y, pull = jax.vjp(lambda k: plain(x, k, ONE, pads, ONE), kernel)
+        assert distance(winograd.convolve(x, kernel, pads), y) < 1e-13
+        (weight,) = arrays(y.shape)
+        assert distance(winograd.kernel_gradient(x, weight, pads), pull(weight)[0]) < 1e-13
+
+
+@settings(max_examples=6, deadline=None)
+@given(SIZES, PADS, st.tuples(*[st.integers(1, 3)] * 2), st.tuples(*[st.integers(1, 3)] * 2))
+def test_a_strided_input_s_gradient_by_phases_is_the_plain_convolution_s(
+        size, pads, stride, window):
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, *size, 3), (*window, 3, 2))
+        y, pull = jax.vjp(lambda x: plain(x, kernel, stride, pads, ONE), x)
+        (weight,) = arrays(y.shape)
+        found = strided.input_gradient(
+            weight, kernel, size, stride, pads, lambda a, k, p: plain(a, k, ONE, p, ONE))
+        assert distance(found, pull(weight)[0]) < 1e-13
+
+
+def test_a_wide_layer_goes_by_winograd_within_four_times_the_direct_error():
+    x, kernel = arrays(*WIDE, dtype=np.float32)
+    (weight,) = arrays((4, 12, 12, 128), dtype=np.float32)
+    pads = ((1, 1), (1, 1))
+
+    def errors(f):
+        def both(x, kernel, weight):
+            y, pull = jax.vjp(f, x, kernel)
+            return y, *pull(weight)
+
+        found = jax.jit(both)(x, kernel, weight)
+        with jax.enable_x64(True):
+            wide = [jnp.asarray(np.asarray(a, np.float64)) for a in (x, kernel, weight)]
+            exact = both_of(plain_here, *wide)
+        return [distance(a, b) for a, b in zip(found, exact, strict=True)]
+
+    def plain_here(x, kernel):
+        return plain(x, kernel, ONE, pads, ONE)
+
+    def both_of(f, x, kernel, weight):
+        y, pull = jax.vjp(f, x, kernel)
+        return y, *pull(weight)
+
+    lowered = jax.jit(lambda x, k: convolve(x, k, ONE, pads, ONE)).trace(x, kernel).lower(
+        lowering_platforms=("cpu",)).as_text()
+    assert "dot_general" in lowered
+    ours = errors(lambda x, k: convolve(x, k, ONE, pads, ONE))
+    for error, direct in zip(ours, errors(plain_here)):
+        assert error < 4 * max(direct, float(np.finfo(np.float32).eps))
+
+
+def shape(channels: int, filters: int, places: int, **more: Any) -> choice.Shape:
+    values = {"window": (3, 3), "stride": ONE, "dilation": ONE, "exact": False} | more
+    return choice.Shape(places=places, channels=channels, filters=filters, **values)
+
+
+@pytest.mark.parametrize(("case", "expected"), [
+    (shape(256, 256, 4096), True),
+    (shape(64, 64, 65536), False),                    # the transforms cost more than they save
+    (shape(512, 512, 16), False),                     # so does the kernel's, on one small image
+    (shape(256, 256, 4096, exact=True), False),       # bfloat16 and float64 keep their own sums
+    (shape(256, 256, 4096, stride=(2, 2)), False),
+    (shape(256, 256, 4096, window=(5, 5)), False),
+])
+def test_winograd_is_chosen_where_it_saves_more_than_it_moves(case, expected):
+    assert choice.forward_by_winograd(case) is expected
+
+
+def test_layers_may_be_recomputed_and_mapped_over():
+    x, kernel = arrays((2, 4, 5, 3), (3, 3, 3, 2), dtype=np.float32)
+
+    def loss(kernel, x):
+        return jnp.sin(convolve(x, kernel, (2, 1), ((1, 1), (1, 1)), ONE)).sum()
+
+    gradient = jax.grad(loss)(kernel, x)
+    assert distance(jax.grad(jax.checkpoint(loss))(kernel, x), gradient) < 1e-6
+    many = jax.vmap(jax.grad(loss), (None, 0))(kernel, jnp.stack([x, 2 * x]))
+    assert distance(many[0], gradient) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["convolution", "rnn", "lstm", "gru"])
+def test_forward_mode_is_an_error_that_names_the_switch(name):
+    x, kernel = arrays((1, 4, 4, 3), (3, 3, 3, 2), dtype=np.float32)
+    steps, into, again = arrays((1, 2, 3), (3, 24), (6, 24), dtype=np.float32)
+    gates = {"rnn": 1, "lstm": 4, "gru": 3}.get(name, 0)
+
+    def run(scale):
+        if name == "convolution":
+            return convolve(scale * x, kernel, ONE, ((1, 1), (1, 1)), ONE)
+        layer = getattr(recurrent, name)
+        return layer(scale * steps, into[:, :6 * gates], again[:, :6 * gates])[0]
+
+    for forward in (jax.jacfwd(run), lambda s: jax.jvp(run, (s,), (s,))):
+        with pytest.raises(TypeError, match="kernels: reference"):
+            forward(jnp.float32(1))
