@@ -126,8 +126,9 @@ def _shape(x, kernel, stride, pads, dilation) -> choice.Shape:
     """The shape that a form is chosen by; a window longer than its input has no places."""
     places = [max(0, (n + sum(p) - (k - 1) * d - 1) // s + 1) for n, p, k, d, s in zip(
         x.shape[1:-1], pads, kernel.shape, dilation, stride)]
-    return choice.Shape(len(x) * math.prod(places), kernel.shape[:-2], *kernel.shape[-2:],
-                        stride, dilation, exact=x.dtype != jnp.float32)
+    *window, channels, filters = kernel.shape
+    return choice.Shape(len(x) * math.prod(places), tuple(window), channels, filters, stride,
+                        dilation, exact=x.dtype != jnp.float32)
 
 
 def _input_gradient(gradient, kernel, x, shape: choice.Shape, pads):
