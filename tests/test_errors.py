@@ -43,6 +43,11 @@ def text_of(found: list[Diagnostic]) -> str:
     return "\n\n".join(render(d) for d in found) + "\n"
 
 
+def lasting(text: str) -> str:
+    """The text without the lists of data sets and tasks, which become longer."""
+    return re.sub(r"(= there are: |= sections of a spec: ).*", r"\1…", text)
+
+
 @pytest.mark.parametrize("path", sorted(ERRORS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_what_is_told_of_a_file(path: Path):
     source = read_source(path, path.name)
@@ -58,7 +63,7 @@ def test_what_is_told_of_a_file(path: Path):
     golden = path.with_suffix(".txt")
     if WRITE:
         golden.write_text(text_of(found), encoding="utf-8")
-    assert text_of(found) == golden.read_text(encoding="utf-8")
+    assert lasting(text_of(found)) == lasting(golden.read_text(encoding="utf-8"))
 
 
 def sections() -> list[tuple[str, str, str]]:
@@ -83,7 +88,7 @@ def test_a_section_shows_a_wrong_spec_what_is_printed_and_a_right_one(code: str,
         PAGE.write_text(page.replace(body, body.replace(printed, text_of(found))),
                         encoding="utf-8")
     else:
-        assert text_of(found) == printed
+        assert lasting(text_of(found)) == lasting(printed)
     assert not told(Source("spec.yaml", right))
 
 
