@@ -205,8 +205,8 @@ def check_training(
             report.error(
                 "F0614", f"`{field}` of {training.data.title} does not fit the model's input "
                          f"`{name}`: {reason}", training.spans["data"],
-                notes=[f"`{field}` is {fields[field].described()}",
-                       f"`{name}` is {wanted.described()}"],
+                notes=[f"the data's `{field}` is {fields[field].described()}",
+                       f"the model's input `{name}` is {wanted.described()}"],
                 help=_remedy(name, fields[field], wanted))
         else:
             bound[name] = field

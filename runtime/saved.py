@@ -125,7 +125,7 @@ class Trained:
             return self._arrays(inputs)
         source, given = self.training.data, list(inputs)
         (first, kind), *_ = wanted.items()
-        if self.kind == "text":
+        if self.kind == "text" and not source.reads_rows:
             given = [as_text(value, first) for value in given]
         try:
             return source.encode(given, self.preprocessing.fitted)

@@ -55,6 +55,8 @@ class Documents(Rows):
     word: ClassVar[str] = "documents"
     paths: ClassVar[tuple[str, ...]] = ("documents", *Rows.file_paths, *TOKENISER_PATHS)
 
+    reads_rows: ClassVar[bool] = True
+
     documents: str = Field(
         min_length=1, description="the file: .tsv, .csv, .jsonl or .parquet, with named columns")
     input: str = Field(default="text", description="the column with the text")
@@ -150,17 +152,29 @@ class Documents(Rows):
         """Texts as the model takes them.
 
         Args:
-            inputs: texts, or maps with one under `input`; for tagging also lists of words.
+            inputs: texts, or rows as maps with one under `input`; for tagging also lists of
+                words. Where all rows have the target, it is given, too.
             fitted: what `load` gave.
         """
+        from runtime.data.columns import kinds
         from runtime.data.dataset import Part
         from runtime.data.tabular import from_records
 
         rows = [row if isinstance(row, dict) else {self.input: row} for row in inputs]
-        table = from_records(rows, [self.input], Path(self.title))
-        vocabulary = vocabulary_from(fitted["vocabulary"])
-        ids = [self._ids(vocabulary, text)[:fitted["length"]] for text in self._texts(table)]
-        return Part(*_padded("text", ids, None))
+        told = all(row.get(self._target) not in (None, "") for row in rows)
+        table = from_records(rows, [self.input, self._target] if told else [self.input],
+                             Path(self.title))
+        vocabulary, longest = vocabulary_from(fitted["vocabulary"]), fitted["length"]
+        texts = self._texts(table)
+        arrays, lengths = _padded(
+            "text", [self._ids(vocabulary, text)[:longest] for text in texts], None)
+        if told and self._tagged:
+            tags = [row[:longest] for row in self._tag_ids(table, texts, fitted["tags"])]
+            more, _ = _padded("tags", tags, None)
+            return Part(arrays | more, lengths | {"tags": lengths["text"]})
+        if told:
+            arrays["label"] = kinds(table, self._target, fitted["label"], None)
+        return Part(arrays, lengths)
 
     def _fields(
         self, vocabulary: int | None, kinds: list[str] | int | None,

@@ -122,43 +122,60 @@ class SeriesFile(Windowed):
                 for name, part, at in groups]
 
     def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
-        """Rows as maps from column to number: the last window of each series.
+        """Tables as the model takes them: the last window of each.
 
         Where columns are known ahead, the last `horizon` rows are steps to come, of which
         nothing else is needed.
+
+        Args:
+            inputs: tables of one series each, as lists of maps from column to number.
+            fitted: what `load` gave.
         """
         import numpy as np
 
         from runtime.data.dataset import Part
+
+        found = [self._last(rows, number, fitted) for number, rows in enumerate(inputs, start=1)]
+        return Part({name: np.stack([arrays[name] for arrays in found]) for name in found[0]})
+
+    def _last(self, rows: Any, number: int, fitted: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The inputs for a forecast behind the last rows of a table."""
+        import numpy as np
+
         from runtime.data.tabular import from_records
 
-        wanted = [*self.past_columns, *self.known_columns]
         ahead = self.horizon if self.known_columns else 0
-        names = list(dict.fromkeys([*wanted, *filter(None, (self.time, self.key))]))
-        table = from_records([{**dict.fromkeys(names), **row} if isinstance(row, dict) else row
-                              for row in inputs], names, Path(self.title))
-        arrays: dict[str, list[np.ndarray]] = {name: [] for name in self.fields()
-                                               if name not in self.targets()}
-        for name, part, _ in self._on_grid(self._by_key(table)):
-            if part.size < self.window + ahead:
-                raise failure("F0633", f"{name or 'the series'} has {part.size} rows, and a "
-                                       f"forecast needs {self.window + ahead}")
-            end = part.size - ahead
-            seen = {"past": part.take(np.arange(end - self.window, end)),
-                    "known": part.take(np.arange(end, part.size))}
-            for field in ("past", "known"):
-                if field in arrays:
-                    known = fitted[field]
-                    values = np.stack([_filled(seen[field], column, self.gaps)
-                                       for column in known["columns"]], axis=-1)
-                    arrays[field].append(((values - np.array(known["mean"]))
-                                          / np.array(known["deviation"])).astype(np.float32))
-            if "series" in arrays:
-                if name not in fitted["series"]:
-                    raise failure("F0633", f"the model does not know the series `{name}`",
-                                  notes=[f"it knows {', '.join(fitted['series'][:12])}"])
-                arrays["series"].append(np.array(fitted["series"].index(name), np.int32))
-        return Part({name: np.stack(found) for name, found in arrays.items()})
+        needed = list(dict.fromkeys(
+            [*self.past_columns, *self.known_columns, *filter(None, (self.time, self.key))]))
+        if not isinstance(rows, list) or len(rows) < self.window + ahead:
+            count = len(rows) if isinstance(rows, list) else "no"
+            raise failure("F0633", f"input {number} has {count} rows, and a forecast needs "
+                                   f"{self.window + ahead}")
+        table = from_records([{**dict.fromkeys(needed), **row} if isinstance(row, dict) else row
+                              for row in rows], needed, Path(self.title))
+        groups = self._on_grid(self._by_key(table))
+        if len(groups) > 1:
+            raise failure("F0633", f"input {number} holds {len(groups)} series",
+                          notes=[", ".join(name for name, *_ in groups[:12])],
+                          help="give a table for each")
+        ((name, table, _),) = groups
+        end = table.size - ahead
+        seen = {"past": table.take(np.arange(end - self.window, end)),
+                "known": table.take(np.arange(end, table.size))}
+        arrays: dict[str, np.ndarray] = {}
+        for field in ("past", "known"):
+            if field in fitted:
+                known = fitted[field]
+                values = np.stack([_filled(seen[field], column, self.gaps)
+                                   for column in known["columns"]], axis=-1)
+                arrays[field] = ((values - np.array(known["mean"]))
+                                 / np.array(known["deviation"])).astype(np.float32)
+        if self.key is not None:
+            if name not in fitted["series"]:
+                raise failure("F0633", f"the model does not know the series `{name}`",
+                              notes=[f"it knows {', '.join(fitted['series'][:12])}"])
+            arrays["series"] = np.array(fitted["series"].index(name), np.int32)
+        return arrays
 
     def _by_key(self, table: Table) -> list[tuple[str, Table]]:
         """The rows of each series, series in the order of their names."""

@@ -35,6 +35,8 @@ class Source(Section):
     paths: ClassVar[tuple[str, ...]] = ()
     # Whether `encode` takes paths of files, one for each input.
     reads_files: ClassVar[bool] = False
+    # Whether `encode` takes rows of columns where inputs are texts, targets among them.
+    reads_rows: ClassVar[bool] = False
 
     dataset: str | None = Field(
         default=None, description="a data set of specs/datasets, which is fetched")

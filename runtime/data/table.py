@@ -15,7 +15,7 @@ from runtime.section import problem
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.data.dataset import Dataset, Part
+    from runtime.data.dataset import Dataset, Part, Scale
     from runtime.data.tabular import Table
 
 
@@ -92,9 +92,6 @@ class TableFile(Rows):
             ("labels",) if self.labels else ("target",))
 
     def load(self) -> Dataset:
-        import numpy as np
-
-        from runtime.data.columns import kinds, no_scale, numbers, scale_of
         from runtime.data.dataset import Dataset, Part
 
         asked = list(self.target or self.labels or ())
@@ -107,18 +104,12 @@ class TableFile(Rows):
         (goal,) = self.targets()
         if goal == "label":
             labels["label"] = tuple(fitted["label"])
-            for name, table in tables.items():
-                read[name]["label"] = kinds(table, asked[0], fitted["label"], None)
         elif goal == "labels":
             labels["labels"] = tuple(asked)
-            for name, table in tables.items():
-                read[name]["labels"] = _yes_or_no(table, asked)
         else:
-            values = {name: numbers(table, asked, {}) for name, table in tables.items()}
-            scale = scale_of(values["train"], asked) if self.normalise else no_scale(asked)
-            scales["target"] = scale
-            for name in tables:
-                read[name]["target"] = scale.normalised(values[name]).astype(np.float32)
+            scales["target"] = _scale_of(fitted["target"])
+        for name, table in tables.items():
+            read[name][goal] = self._goal(table, fitted)
         labels |= {name: tuple(known["names"]) for name, known in fitted["categories"].items()
                    if self.categories_as == "fields"}
         parts = {name: Part(read[name], names=tables[name].places()) for name in PARTS}
@@ -129,13 +120,21 @@ class TableFile(Rows):
                        fitted=fitted, labels=labels)
 
     def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
-        """Rows as maps from column to number or text, as the model takes them."""
+        """Rows as maps from column to number or text, as the model takes them.
+
+        Where all have the columns that are to be told, these are given, too.
+        """
         from runtime.data.dataset import Part
         from runtime.data.tabular import from_records
 
-        names = [*fitted["columns"], *fitted["categories"]]
-        table = from_records(inputs, names, Path(self.title))
-        return Part(self._inputs(table, fitted))
+        names, asked = [*fitted["columns"], *fitted["categories"]], self.target or self.labels
+        told = all(isinstance(row, dict) and row.get(name) not in (None, "")
+                   for row in inputs for name in asked or ())
+        table = from_records(inputs, [*names, *(asked or ())] if told else names,
+                             Path(self.title))
+        arrays = self._inputs(table, fitted)
+        (goal,) = self.targets()
+        return Part({**arrays, goal: self._goal(table, fitted)} if told else arrays)
 
     def usable(self, table: Table) -> Table:
         if self.missing != "drop":
@@ -205,7 +204,26 @@ class TableFile(Rows):
         if self.classes is not None:
             (target,) = self.target or ("",)
             fitted["label"] = kind_names(tables.values(), target, self.classes, "classes")
+        elif self.target:
+            told = numbers(train, self.target, {})
+            goal = scaled(told, self.target) if self.normalise else no_scale(self.target)
+            fitted["target"] = {"columns": list(self.target), "mean": goal.mean.tolist(),
+                                "deviation": goal.deviation.tolist()}
         return fitted
+
+    def _goal(self, table: Table, fitted: Mapping[str, Any]) -> np.ndarray:
+        """What is to be told of a table's rows: the one field of `targets`."""
+        import numpy as np
+
+        from runtime.data.columns import kinds, numbers
+
+        (goal,) = self.targets()
+        if goal == "label":
+            return kinds(table, (self.target or [""])[0], fitted["label"], None)
+        if goal == "labels":
+            return _yes_or_no(table, self.labels or ())
+        values = numbers(table, self.target or (), {})
+        return _scale_of(fitted["target"]).normalised(values).astype(np.float32)
 
     def _inputs(self, table: Table, fitted: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The inputs of a table's rows: `features` (rows, channels), and categories (rows,)."""
@@ -226,7 +244,7 @@ class TableFile(Rows):
         return {"features": features, **fields} if features.shape[1] else fields
 
 
-def _scale(fitted: Mapping[str, Any]) -> Any:
+def _scale(fitted: Mapping[str, Any]) -> Scale:
     """How `features` were normalised; the channels of categories were not."""
     import numpy as np
 
@@ -237,6 +255,15 @@ def _scale(fitted: Mapping[str, Any]) -> Any:
     return Scale((*fitted["columns"], *hot),
                  np.array([*fitted["mean"], *[0.0] * len(hot)]),
                  np.array([*fitted["deviation"], *[1.0] * len(hot)]))
+
+
+def _scale_of(known: Mapping[str, Any]) -> Scale:
+    """A scale as `fitted` holds it."""
+    import numpy as np
+
+    from runtime.data.dataset import Scale
+
+    return Scale(tuple(known["columns"]), np.array(known["mean"]), np.array(known["deviation"]))
 
 
 def _yes_or_no(table: Table, names: Sequence[str]) -> np.ndarray:

@@ -216,9 +216,11 @@ def test_new_rows_are_read_as_those_of_the_training_were(tmp_path):
                 columns=["load", "heat"], known="feast")
     data = it.load()
     fitted = json.loads(json.dumps(data.fitted))
-    part = it.encode(rows, fitted)
+    part = it.encode([rows[:20], rows[20:]], fitted)
     assert part.arrays["series"].tolist() == [0, 1]
     for field in ("past", "known"):
         np.testing.assert_allclose(part.arrays[field][0], data.test.arrays[field][4], rtol=1e-6)
-    found = complaint(lambda: it.encode(rows[:4], fitted))
-    assert "4 rows, and a forecast needs 5" in found.headline
+    for wrong, headline in [(rows[:4], "input 1 has 4 rows, and a forecast needs 5"),
+                            (rows, "input 1 holds 2 series"),
+                            (rows_of(range(9), "c"), "the model does not know the series `c`")]:
+        assert complaint(lambda wrong=wrong: it.encode([wrong], fitted)).headline == headline

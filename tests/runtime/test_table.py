@@ -126,6 +126,17 @@ def test_new_rows_are_read_as_those_of_the_training_were(file):
     fitted = json.loads(json.dumps(data.fitted))
     part = it.encode([{k: row[k] for k in (*NUMBERS, "town")} for row in ROWS], fitted)
     np.testing.assert_array_equal(part.arrays["features"], data.train.arrays["features"])
+    assert set(part.arrays) == {"features"}
+
+
+@pytest.mark.parametrize("fields, goal", [
+    ({"target": "kind", "classes": 2}, "label"), ({"target": ["price"]}, "target"),
+    ({"labels": ["old", "loud"]}, "labels")])
+def test_new_rows_that_have_the_answer_give_it(file, fields, goal):
+    it = source(table=file, columns=NUMBERS, test=0, validation=0, duplicates="allow", **fields)
+    data = it.load()
+    part = it.encode([{k: str(v) for k, v in row.items()} for row in ROWS], data.fitted)
+    np.testing.assert_array_equal(part.arrays[goal], data.train.arrays[goal])
 
 
 # ------------------------------------------------------------------------ missing values
