@@ -9,6 +9,7 @@ import numpy as np
 
 from runtime.batch import Batch
 from runtime.data.dataset import Part
+from runtime.data.tokens import vocabulary_from
 from runtime.saved import Trained
 
 PROMPT, LENGTH = 40, 240  # tokens
@@ -28,6 +29,9 @@ def continuations(
         return []
     vocabulary = meaning.fields[field].vocabulary or len(meaning.labels[field])
     names = meaning.names(field, vocabulary)
+    stored = trained.preprocessing.fitted.get("vocabulary")
+    decode = (lambda ids: text_of([names[i] for i in ids])) if stored is None else (
+        vocabulary_from(stored).decode)
     found = []
     window = part.arrays[field].shape[1]
     lengths = part.lengths.get(field, np.full(part.size, window))
@@ -36,8 +40,8 @@ def continuations(
         row = np.asarray(part.arrays[field][np.array([i])])[0][:lengths[i]]
         prompt = row[:max(1, min(PROMPT, len(row) // 2))]
         texts = generate(trained, field, prompt, window, LENGTH, TEMPERATURES)
-        found.append((text_of([names[t] for t in prompt]),
-                      [(temperature, text_of([names[t] for t in text]))
+        found.append((decode(prompt.tolist()),
+                      [(temperature, decode(text.tolist()))
                        for temperature, text in zip(TEMPERATURES, texts)]))
     return found
 
