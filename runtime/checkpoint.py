@@ -84,6 +84,7 @@ class Checkpoints:
         self.folder = run.absolute() / FOLDER
         self._keep = keep
         self._manager: Any = None
+        self._under_way = 0  # the step whose checkpoint is being written
 
     def save(self, step: int, arrays: Named, facts: Mapping[str, Any]) -> None:
         """Begin to save; the writing goes on behind the training.
@@ -97,14 +98,15 @@ class Checkpoints:
             SpecError: F0820 this checkpoint or the one before could not be written; the
                 last complete one is still there.
         """
-        with self._written(step), _quiet():
+        self.wait()
+        self._under_way = step
+        with self._written(), _quiet():
             import orbax.checkpoint as ocp
 
             if self._manager is None:
                 self._manager = ocp.CheckpointManager(
                     self.folder, options=ocp.CheckpointManagerOptions(
                         max_to_keep=self._keep, cleanup_tmp_directories=True))
-            self._manager.wait_until_finished()
             if step in self._manager.all_steps():
                 return
             table = {name: [list(array.shape), array.dtype.name] for name, array in arrays.items()}
@@ -120,7 +122,7 @@ class Checkpoints:
             SpecError: F0820 it could not be written.
         """
         if self._manager is not None:
-            with self._written(self._manager.latest_step() or 0), _quiet():
+            with self._written(), _quiet():
                 self._manager.wait_until_finished()
 
     def close(self) -> None:
@@ -134,12 +136,13 @@ class Checkpoints:
             self._manager = None
 
     @contextmanager
-    def _written(self, step: int) -> Iterator[None]:
+    def _written(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             raise SpecError([diagnostic(
-                "F0820", f"the checkpoint of step {step} cannot be written: {_reason(error)}",
+                "F0820", f"the checkpoint of step {self._under_way} cannot be written: "
+                         f"{_reason(error)}",
                 notes=[f"folder: {self.folder}", "the checkpoints before it are still there"],
                 help="make room or give leave to write there, then go on with `--resume`",
             )]) from error

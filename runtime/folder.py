@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from compiler.diagnostics import SpecError, diagnostic
 from compiler.resolve import Program
 from compiler.targets.canonical import write_canonical
 
+NO_ROOM = (errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
 SPEC, METRICS = "spec.yaml", "metrics.jsonl"
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 PREPROCESSING, ENVIRONMENT = "preprocessing.json", "environment.json"
@@ -57,6 +61,26 @@ def write_spec(folder: Path, program: Program, command: str) -> None:
     path = write_canonical(program, folder, SPEC)
     comment = "".join(c if c.isprintable() else "?" for c in command)  # it must stay one line
     path.write_text(f"# Made by: {comment}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """What keeps a run from writing its files, as a diagnostic.
+
+    Raises:
+        SpecError: F0802 the disk is full or read-only, or the folder somebody else's.
+    """
+    try:
+        yield
+    except OSError as error:
+        own = error.filename is not None and folder in Path(error.filename).parents
+        if error.errno not in NO_ROOM and not (own and isinstance(error, PermissionError)):
+            raise
+        raise SpecError([diagnostic(
+            "F0802", f"the run folder cannot be written: {error.strerror}",
+            notes=[str(error.filename or folder)],
+            help="make room or give leave to write there, then go on with `--resume`",
+        )]) from None
 
 
 def begin_again(folder: Path, lines: int) -> None:

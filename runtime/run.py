@@ -151,6 +151,15 @@ def execute(
         SpecError: the run came to nothing; the folder has what happened until then.
         Stopped: it was asked to stop, and has.
     """
+    from runtime.folder import writable
+
+    with writable(folder):
+        return _execute(prepared, folder, command, listeners, wish)
+
+
+def _execute(
+    prepared: Prepared, folder: Path, command: str, listeners: Sequence[Listener], wish: Wish,
+) -> Result:
     from runtime import folder as files
     from runtime import resume
     from runtime.report.jsonl import JsonLines

@@ -447,3 +447,22 @@ def test_outside_the_main_thread_no_signals_are_taken():
     thread.start()
     thread.join()
     assert found == [None]
+
+
+@pytest.mark.parametrize("number, code", [(28, "F0802"), (30, "F0802")])
+def test_a_history_that_cannot_be_written_ends_the_run_with_a_diagnostic(
+        tmp_path, monkeypatch, number, code):
+    def full(self, record):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("runtime.report.jsonl.JsonLines.write", full)
+    with pytest.raises(SpecError, match=f"{code}.*{os.strerror(number)}"):
+        go(tmp_path)
+
+
+def test_other_troubles_with_files_are_not_blamed_on_the_folder(tmp_path):
+    from runtime.folder import writable
+
+    for error in (FileNotFoundError(2, "no"), PermissionError(13, "no", "/etc/data.csv")):
+        with pytest.raises(type(error)), writable(tmp_path):
+            raise error
