@@ -28,12 +28,15 @@ class Batch(NamedTuple):
         lengths: for fields whose rows are not all full, (batch,) integers.
         rows: (batch,) False for rows that only fill up the last batch: they count nowhere.
         mixing: how rows were mixed with others; None where they are what they were.
+        fresh: (batch,) True for rows that begin a new text, where states are carried from one
+            batch to the next; else None.
     """
 
     arrays: dict[str, jax.Array]
     lengths: dict[str, jax.Array]
     rows: jax.Array
     mixing: Mixing | None = None
+    fresh: jax.Array | None = None
 
 
 class Ratio(NamedTuple):

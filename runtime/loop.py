@@ -6,22 +6,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from compiler.diagnostics import SpecError, diagnostic
+from compiler.lower import carry
 from compiler.lower.module import Model
-from runtime import guard, optim
-from runtime.batch import Batch, Measured
+from runtime import averaging, evaluation, guard, optim
+from runtime.accumulate import accumulating_step
+from runtime.averaging import Observe
+from runtime.batch import Batch
 from runtime.data.dataset import Dataset
-from runtime.data.pipeline import Examples, batches_in, epoch_order, examples
+from runtime.data.pipeline import Examples, epoch_order, examples
+from runtime.evaluation import Measure, measurer
 from runtime.judge import Judge
 from runtime.keeper import Keeper, Progress, state_of
 from runtime.mesh import Placement
 from runtime.meter import Meter
+from runtime.mixing import mixing
 from runtime.recipe import Training
 from runtime.report.listener import Beginning, Epoch, Listener, Result, stage
 from runtime.report.memory import memory_in_use
@@ -30,13 +35,15 @@ from runtime.step import (
     Loss,
     PureModel,
     State,
+    Step,
     augmentation,
-    evaluation_step,
     train_step,
     training_loss,
 )
 from runtime.stopping import Stop, Stopped
+from runtime.streams import fresh, stream_order
 from runtime.tasks.task import Task
+from runtime.timetable import Timetable, shortened, timetable
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,12 @@ class Setup:
     Attributes:
         dataset: the data.
         task: what the outputs are compared with.
-        run: how long it is.
-        epochs: likewise; the last may be cut short.
+        table: what happens in which epoch.
         model: the model as a function of its arrays.
         loss: what is made small.
         step: makes a step.
         measure: measures a batch.
+        observe: tells the batch statistics of a batch.
         rate: the learning rate by step, where there is one.
         parts: the data, ready to be cut into batches.
         key: all randomness comes from this and the number of the step.
@@ -77,12 +84,12 @@ class Setup:
 
     dataset: Dataset
     task: Task
-    run: optim.Run
-    epochs: int
+    table: Timetable
     model: PureModel
     loss: Loss
-    step: guard.Step
-    measure: Callable[[Arrays, Arrays, Batch, jax.Array], Measured]
+    step: Step
+    measure: Measure
+    observe: Observe
     rate: Callable[[int], float] | None
     parts: dict[str, Examples]
     key: jax.Array
@@ -96,23 +103,45 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
         SpecError: F0618 a part of the data is empty.
     """
     recipe, task = job.training.train, job.training.task.fitted(dataset)
-    run = length_of(job.training, dataset)
+    carries = carry.carries(job.model)
+    table = timetable_of(job.training, dataset, carries=carries)
     clip = recipe.clip.calls if recipe.clip else []
-    optimizer = optim.build(recipe.optimizer, run, clip,
+    optimizer = optim.build(recipe.optimizer, table.run, clip,
                             tuple(recipe.learning_rate_factors.items()))
-
+    if carries:
+        carry.begin(job.model, placement.rows_of(recipe.batch_size))
     model, params, rest = PureModel.split(job.model, job.inputs, dataset.normalise)
+    carry.end(job.model)
     params, rest = placement.copied((params, rest))
-    state = State(params, rest, optimizer.init(params), jnp.zeros((), jnp.int32))
-    augment = augmentation(job.training.data.augment, dataset.fields, job.inputs.values())
-    loss = training_loss(model, task, augment)
+    ema = jax.tree.map(jnp.copy, params) if recipe.ema else None
+    state = State(params, rest, optimizer.init(params), jnp.zeros((), jnp.int32), ema)
+
+    loss = training_loss(model, task, _changes(job, dataset))
+    advance = averaging.advance(recipe.ema, table.run) if recipe.ema else None
+    step = train_step(loss, optimizer, advance) if recipe.accumulate == 1 else (
+        accumulating_step(loss, optimizer, recipe.accumulate, advance))
     parts = {"train": examples(dataset.train), "validation": examples(dataset.validation),
              "test": examples(dataset.test)}
     setup = Setup(
-        dataset, task, run, -(-run.steps // run.steps_per_epoch), model, loss,
-        train_step(loss, optimizer), evaluation_step(model, task),
-        optim.learning_rate(recipe.optimizer, run), parts, jax.random.key(recipe.seed), placement)
+        dataset, task, table, model, loss, step, measurer(model, task), averaging.observer(model),
+        optim.learning_rate(recipe.optimizer, table.run), parts, jax.random.key(recipe.seed),
+        placement)
     return setup, placement.copied(state)
+
+
+def _changes(job: Job, dataset: Dataset) -> Callable[[Batch, jax.Array], Batch]:
+    """What happens to a training batch at random: augmentation, then mixing."""
+    augment = augmentation(job.training.data.augment, dataset.fields, job.inputs.values())
+    mix = job.training.train.mix
+    if mix is None:
+        return augment
+    mixed = mixing(mix, {name: dataset.fields[name] for name in job.inputs.values()})
+
+    def change(batch: Batch, key: jax.Array) -> Batch:
+        first, second = jax.random.split(key)
+        return mixed(augment(batch, first), second)
+
+    return change
 
 
 def train(
@@ -138,7 +167,7 @@ def train(
     recipe = job.training.train
     keeper, stop = keeper or Keeper(recipe.checkpoint), stop or Stop()
     setup, state = set_up(job, dataset, placement or Placement.over(jax.local_devices()))
-    task, steps, epochs = setup.task, setup.run.steps, setup.epochs
+    task, steps, epochs = setup.task, setup.table.run.steps, setup.table.epochs
     parameters = sum(array.size for array in state.params.values())
     best = Judge(recipe.best, task) if recipe.best else None
     end = Judge(recipe.early_stop, task) if recipe.early_stop else None
@@ -168,7 +197,7 @@ def train(
 
     beginning = Beginning(
         job.name, parameters, {name: data.size for name, data in setup.parts.items()}, epochs,
-        steps, setup.run.steps_per_epoch, setup.placement.described, now.step)
+        steps, setup.table.run.steps_per_epoch, setup.placement.described, now.step)
     for listener in listeners:
         listener.begin(beginning)
 
@@ -199,24 +228,28 @@ def train(
         if meter.bad is not None:
             fail(now.step - now.position + meter.bad)
         elapsed = time.monotonic() - started
-        speed = (now.step - before) * recipe.batch_size / elapsed if now.step > before else None
+        size = setup.table.size(now.epoch)
+        speed = (now.step - before) * size / elapsed if now.step > before else None
         # From here a longer run can go on: it must not know how this one ended.
         if now.step == steps and not save():
             fail(now.step)
 
-        validation: dict[str, float] = {}
+        validation, raw = {}, {}
         last = now.epoch == epochs
         if setup.parts["validation"].size and (now.epoch % recipe.evaluate_every == 0 or last):
-            validation = evaluate(job, setup, "validation", state.params, state.rest, pause)
+            judged = _judged(job, setup, state)
+            validation = evaluate(job, setup, "validation", *judged, pause)
+            if state.ema is not None:
+                raw = evaluate(job, setup, "validation", state.params, state.rest, pause)
             if best and best.is_better(validation, now.best_epoch, now.best_score):
                 now.best_epoch, now.best_score = now.epoch, best.score(validation)
                 # The next step consumes the state: keep copies.
-                kept = jax.tree.map(jnp.copy, (state.params, state.rest))
+                kept = jax.tree.map(jnp.copy, judged)
             if end and end.is_better(validation, now.top_epoch, now.top_score):
                 now.top_epoch, now.top_score = now.epoch, end.score(validation)
         told = Epoch(now.epoch, now.step, time.monotonic() - begun,
                      setup.rate(now.step - 1) if setup.rate else None, figures, validation, speed,
-                     memory_in_use())
+                     memory_in_use(), raw)
         for listener in listeners:
             listener.epoch(told)
         now.epoch, now.position, meter = now.epoch + 1, 0, Meter()
@@ -224,14 +257,16 @@ def train(
         if (ends or keeper.due(now, epoch_is_over=True)) and not last and not save():
             fail(now.step)
 
-    params, rest = kept or (state.params, state.rest)
+    params, rest = kept or _judged(job, setup, state)
     with stage("test", listeners):
-        test = evaluate(job, setup, "test", params, rest, pause)
+        test, raw = evaluate(job, setup, "test", params, rest, pause), {}
+        if state.ema is not None:
+            raw = evaluate(job, setup, "test", state.params, state.rest, pause)
     keeper.wait()
     setup.model.put(job.model, params, rest)
     result = Result(test, now.epoch - 1, now.step, now.best_epoch or now.epoch - 1,
                     time.monotonic() - begun, parameters, recipe.seed,
-                    task.baselines(dataset) if test else {})
+                    task.baselines(dataset) if test else {}, raw)
     for listener in listeners:
         listener.end(result)
     return result
@@ -251,22 +286,42 @@ def evaluate(
         rest: the model's other arrays.
         pause: called after each batch; it may raise.
     """
-    meter, data, recipe = Meter(), setup.parts[part], job.training.train
+    data, recipe, place = setup.parts[part], job.training.train, setup.placement
     if not data.size:
         return {}
     size = recipe.evaluation_batch_size or recipe.batch_size
-    for batch in data.batches(np.arange(data.size), size):
-        meter.add(setup.measure(params, rest, setup.placement.cut(batch), setup.key))
-        pause()
+    meter = evaluation.measured(setup.model, setup.measure, params, rest, data, size, setup.key,
+                     cut=place.cut, pause=pause)
     return setup.task.finish(meter.means(), setup.dataset)
+
+
+def _judged(job: Job, setup: Setup, state: State) -> tuple[Arrays, Arrays]:
+    """The parameters that are evaluated and kept, and the other arrays that go with them."""
+    average = job.training.train.ema
+    if average is None or state.ema is None:
+        return state.params, state.rest
+    if not setup.model.statistics:
+        return state.ema, state.rest
+    order = epoch_order(setup.dataset.train.size, job.training.train.seed, 1)
+    seen = map(setup.placement.cut, setup.parts["train"].batches(order, setup.table.size(1)))
+    return state.ema, averaging.recomputed(
+        setup.observe, state.ema, state.rest, islice(seen, average.batches), setup.key,
+        setup.model.statistics)
 
 
 def _epoch(job: Job, setup: Setup, epoch: int, position: int) -> Iterator[Batch]:
     """The batches of an epoch from a position on: a function of the seed and these two."""
-    recipe = job.training.train
-    order = epoch_order(setup.dataset.train.size, recipe.seed, epoch)
-    for batch in setup.parts["train"].batches(
-            order, recipe.batch_size, drop_last=recipe.last_batch == "drop", start=position):
+    recipe, data, carries = job.training.train, setup.parts["train"], setup.model.carried
+    size, length = setup.table.size(epoch), setup.table.length(epoch)
+    order = stream_order(data.size, size) if carries else (
+        epoch_order(data.size, recipe.seed, epoch))
+    for batch in data.batches(
+            order, size, drop_last=recipe.last_batch == "drop", start=position):
+        if carries:
+            batch = fresh(batch, begins=position == 0)
+        if length is not None:
+            batch = shortened(batch, setup.dataset.fields, job.inputs, length)
+        position += 1
         yield setup.placement.cut(batch)
 
 
@@ -301,21 +356,30 @@ def _not_finite(
     return guard.error(origin, number, good.step, keeper.writes)
 
 
-def length_of(training: Training, dataset: Dataset) -> optim.Run:
-    """How long a run is.
+def timetable_of(training: Training, dataset: Dataset, *, carries: bool = False) -> Timetable:
+    """What happens in which epoch.
+
+    Args:
+        training: the recipe's sections.
+        dataset: the data.
+        carries: whether the model carries states across batches, which then are all full.
 
     Raises:
         SpecError: F0618 a part of the data is empty.
     """
-    check_parts(dataset, training)
+    check_parts(dataset, training, full=carries)
     recipe = training.train
-    per_epoch = batches_in(dataset.train.size, recipe.batch_size,
-                           drop_last=recipe.last_batch == "drop")
-    return optim.Run(recipe.steps or per_epoch * (recipe.epochs or 0), per_epoch)
+    return timetable(recipe, dataset.train.size,
+                     drop_last=carries or recipe.last_batch == "drop")
 
 
-def check_parts(dataset: Dataset, training: Training) -> None:
+def check_parts(dataset: Dataset, training: Training, *, full: bool = False) -> None:
     """Check that every part that is asked for has examples.
+
+    Args:
+        dataset: the data.
+        training: the recipe's sections.
+        full: whether only full batches can be trained on, whatever `last_batch` says.
 
     Raises:
         SpecError: F0618 one has none.
@@ -326,11 +390,13 @@ def check_parts(dataset: Dataset, training: Training) -> None:
         help="give it a larger fraction, or make the windows shorter")
         for name in ("train", "validation", "test")
         if data.has(name) and not getattr(dataset, name).size]
-    if not found and recipe.last_batch == "drop" and dataset.train.size < recipe.batch_size:
+    full |= recipe.last_batch == "drop"
+    if not found and full and dataset.train.size < recipe.batch_size:
         found = [diagnostic(
             "F0618", f"no batch of {recipe.batch_size} can be filled from {dataset.train.size} "
                      "examples", training.spans["train"],
-            help="make `batch_size` smaller, or set `last_batch: keep`")]
+            help="make `batch_size` smaller"
+                 + (", or set `last_batch: keep`" if recipe.last_batch == "drop" else ""))]
     if found:
         raise SpecError(found)
 

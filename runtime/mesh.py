@@ -69,6 +69,10 @@ class Placement:
         missing = -len(batch.rows) % len(self.devices)
         return jax.device_put(_filled(batch, missing) if missing else batch, self.rows)
 
+    def rows_of(self, size: int) -> int:
+        """How many rows a batch of some size has once it is cut."""
+        return size if self.rows is None else size + -size % len(self.devices)
+
     @property
     def described(self) -> str:
         """"cpu", "2 × NVIDIA H100"."""

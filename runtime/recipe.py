@@ -26,7 +26,7 @@ from runtime.report.trackers import Tracker
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
 from runtime.tasks.task import Task
-from runtime.train_parts import Clip, Positive
+from runtime.train_parts import Average, Changes, Clip, EpochChanges, Mix, Positive
 
 
 class Recipe(Document):
@@ -56,6 +56,19 @@ class Train(Section):
         default={}, description="what multiplies the learning rate of some parameters, by a "
                                 "pattern of their paths: `{stem: 0.1, stage*.unit0: 0.3}`; the "
                                 "last that matches counts")
+    accumulate: Positive = Field(
+        default=1, description="how many pieces a batch is worked through in, to save memory; "
+                               "the gradient is that of the whole batch")
+    ema: Average | None = Field(
+        default=None, description="average the parameters over the steps: `0.999`")
+    mix: Mix | None = Field(default=None, description="mix training examples in pairs")
+    batch_size_changes: EpochChanges = Field(
+        default_factory=Changes,
+        description="other batch sizes from some epoch on: `{10 epochs: 256}`")
+    sequence_length_changes: EpochChanges = Field(
+        default_factory=Changes,
+        description="how much of each sequence is trained on, from some epoch on: "
+                    "`{0: 32, 5 epochs: 128}`")
     seed: int = Field(
         default=0, ge=0, lt=2**32,
         description="decides initial weights, order, augmentation and dropout")
@@ -84,10 +97,23 @@ class Train(Section):
         return self.keep if self.keep.weights == "best" else None
 
     @model_validator(mode="after")
+    def _pieces_are_equal(self) -> Self:
+        sizes = {self.batch_size, *(size for _, size in self.batch_size_changes.values)}
+        for size in sorted(sizes):
+            if size % self.accumulate:
+                raise problem(f"a batch of {size} cannot be worked through in {self.accumulate} "
+                              "equal pieces", help="make `batch_size` a multiple of `accumulate`")
+        return self
+
+    @model_validator(mode="after")
     def _has_one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise problem("a run is given either by `epochs` or by `steps`",
                           help="add `epochs: 20`" if self.epochs is None else "take one away")
+        changes = (*self.batch_size_changes.values, *self.sequence_length_changes.values)
+        if self.steps is not None and any(when.unit == "%" for when, _ in changes):
+            raise problem("a run of `steps` has no part of its epochs to change something at",
+                          help="say when in epochs: `{5 epochs: 128}`")
         return self
 
 

@@ -22,6 +22,7 @@ from runtime import folder as files
 from runtime.optim import schedule
 from runtime.optim_document import Call, Run, Steps
 from runtime.recipe import Train
+from runtime.train_parts import Changes
 
 if TYPE_CHECKING:
     from runtime.checkpoint import Saved
@@ -175,6 +176,8 @@ def _schedules(value: Any, before: Run, now: Run, path: str) -> Iterator[tuple[s
     match value:
         case Steps():
             yield path, value.count(before), value.count(now)
+        case Changes(values=changes):
+            yield from ((path, when.count(before), when.count(now)) for when, _ in changes)
         case Call(group="schedules"):
             yield path, schedule(value, before), schedule(value, now)
         case Call():

@@ -16,8 +16,8 @@ from compiler.source import Source
 from compiler.tree import Mapping, plain
 from runtime.data import anchored
 from runtime.memory import too_small
-from runtime.patterns import check_patterns
 from runtime.recipe import Recipe, Training, check_training, read_training
+from runtime.train_checks import check_train
 
 if TYPE_CHECKING:
     from runtime.checkpoint import Saved
@@ -69,8 +69,8 @@ def prepare(
         inputs = check_training(
             training, {v.name: v.type for v in graph.inputs},
             {name: value.type for name, value in graph.outputs.items()}, report)
-        check_patterns(training.train.learning_rate_factors, graph, report,
-                       training.spans["train"])
+        if len(inputs) == len(graph.inputs):
+            check_train(training, graph, inputs, report)
     report.check()
     assert training is not None, "no training and no error"
     return Prepared(program, graph, training, inputs)
@@ -176,11 +176,12 @@ def _execute(
         import jax
 
         from compiler.lower.build import build_model, load_named_weights
+        from compiler.lower.carry import carries
         from compiler.lower.weights import save_weights
         from compiler.passes import optimise
         from runtime import checkpoint, preprocessing
         from runtime.keeper import Keeper
-        from runtime.loop import Job, length_of, train
+        from runtime.loop import Job, timetable_of, train
         from runtime.mesh import choose
         from runtime.report.environment import environment
 
@@ -200,7 +201,8 @@ def _execute(
         model = build_model(graph, seed=training.train.seed, **training.train.precision.of_build)
         load_named_weights(model, graph, program.weights_file)
 
-    run, bits = length_of(training, dataset), resume.bits(placement, "auto")
+    run = timetable_of(training, dataset, carries=carries(model)).run
+    bits = resume.bits(placement, "auto")
     if saved is not None:
         resume.check_schedule(saved, training.train, run, reschedule=wish.reschedule)
     if wish.resume:  # from here on its folder changes

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from compiler.diagnostics import Report, SpecError, diagnostic, nearest
+from compiler.lower import carry
 from compiler.lower.build import build_model
 from compiler.lower.module import Model
 from compiler.lower.tensor import Tensor
@@ -23,13 +24,14 @@ from runtime.arrays import arrays_part, is_arrays
 from runtime.batch import Batch
 from runtime.data.dataset import Part
 from runtime.data.pipeline import examples
+from runtime.evaluation import measured, measurer
 from runtime.inputs import Kind, as_series, as_text, kind_of
-from runtime.meter import Meter
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
 from runtime.report.jsonl import read_events
 from runtime.run import Prepared, prepare
-from runtime.step import PureModel, evaluation_step
+from runtime.step import PureModel
+from runtime.streams import EVALUATION_STREAMS
 from runtime.tasks.task import Task
 
 Inputs = Sequence[Any] | np.ndarray
@@ -61,7 +63,10 @@ class Trained:
         model.eval()
         self.model, self.training, self.folder = model, training, folder
         self.preprocessing = known
+        if carry.carries(model):
+            carry.begin(model, EVALUATION_STREAMS)
         self._pure, self._params, self._rest = PureModel.split(model, inputs, known.normalise)
+        carry.end(model)
 
         def forward(params: Any, rest: Any, batch: Batch, key: jax.Array) -> dict[str, Tensor]:
             return self._pure.run(params, rest, batch, training=False, key=key)[0]
@@ -186,11 +191,9 @@ class Trained:
         if part is None:
             part = self.training.data.load().test
         dataset = self.preprocessing.around(part)
-        meter, key = Meter(), jax.random.key(0)
-        measure = evaluation_step(self._pure, self.task)
-        for batch in _batches(part, batch_size):
-            meter.add(measure(self._params, self._rest, batch, key))
-        means = meter.means()
+        size = max(1, min(batch_size, part.size))
+        means = measured(self._pure, measurer(self._pure, self.task), self._params, self._rest,
+                         examples(part), size, jax.random.key(0)).means()
         return self.task.finish(means, dataset), self.task.details(means, dataset)
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from compiler.lower.carry import Carried
 from compiler.lower.module import Model
 from compiler.lower.tensor import Tensor
 from compiler.types import TensorType
@@ -38,12 +39,20 @@ class State(NamedTuple):
         rest: the model's other arrays by path: running statistics, frozen parameters.
         optimizer: optax's state.
         step: how many steps were made.
+        ema: the averaged parameters by path; None where the recipe wants none.
     """
 
     params: Arrays
     rest: Arrays
     optimizer: Any
     step: jax.Array
+    ema: Arrays | None = None
+
+
+# Makes a step: of the state, which it consumes, a batch, and the run's key.
+Step = Callable[[State, Batch, jax.Array], tuple[State, Measured]]
+# The averaged parameters after a step: of those before, the new parameters, and the step.
+Advance = Callable[[Arrays, Arrays, jax.Array], Arrays]
 
 
 @dataclass(frozen=True)
@@ -54,11 +63,15 @@ class PureModel:
         structure: the model without its arrays.
         inputs: for each input of the model, the field of the data that it gets.
         normalise: how fields are normalised on their way into the model.
+        statistics: the paths of running batch statistics.
+        carried: the paths of states that recurrent layers keep from batch to batch.
     """
 
     structure: nnx.GraphDef
     inputs: Mapping[str, str]
     normalise: Mapping[str, Scale] = field(default_factory=dict)
+    statistics: frozenset[str] = frozenset()
+    carried: frozenset[str] = frozenset()
 
     @classmethod
     def split(
@@ -66,21 +79,28 @@ class PureModel:
     ) -> tuple[PureModel, Arrays, Arrays]:
         """A model's function, its trained parameters, and its other arrays."""
         structure, params, rest = nnx.split(model, nnx.Param, ...)
-        return cls(structure, inputs, normalise), _flat(params), _flat(rest)
+        statistics, carried = (frozenset(_flat(nnx.state(model, kind)))
+                               for kind in (nnx.BatchStat, Carried))
+        pure = cls(structure, inputs, normalise, statistics, carried)
+        return pure, _flat(params), _flat(rest)
 
     def merge(self, params: Arrays, rest: Arrays) -> Model:
         """The module again, around the given arrays."""
         return nnx.merge(self.structure, _nested(params), _nested(rest))
 
     def put(self, model: Model, params: Arrays, rest: Arrays) -> None:
-        """Put arrays into the module that they once came from."""
-        nnx.update(model, _nested(params | rest))
+        """Put arrays into the module that they once came from, but for carried states."""
+        lasting = {path: array for path, array in rest.items() if path not in self.carried}
+        nnx.update(model, _nested(params | lasting))
 
     def run(
         self, params: Arrays, rest: Arrays, batch: Batch, *, training: bool,
         key: jax.Array | None, watch: Watch | None = None,
     ) -> tuple[dict[str, Tensor], Arrays]:
         """The outputs for a batch, and the other arrays as the pass left them."""
+        if batch.fresh is not None:
+            rest = rest | {name: jnp.where(batch.fresh[:, None], 0, rest[name])
+                           for name in self.carried}
         model = self.merge(params, rest)
         outputs = model.run(
             {name: self._read(batch, field) for name, field in self.inputs.items()},
@@ -150,13 +170,14 @@ def training_loss(
 
 
 def train_step(
-    loss: Loss, optimizer: optax.GradientTransformationExtraArgs,
-) -> Callable[[State, Batch, jax.Array], tuple[State, Measured]]:
+    loss: Loss, optimizer: optax.GradientTransformationExtraArgs, advance: Advance | None = None,
+) -> Step:
     """The function that makes one step of training.
 
     Args:
         loss: what to make small.
         optimizer: how.
+        advance: moves the averaged parameters, where the recipe wants any.
 
     Returns:
         A jitted function of the state (which it consumes), a batch, and the run's key.
@@ -165,29 +186,25 @@ def train_step(
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Measured]:
         (value, (rest, measured)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params, state, batch, key)
-        # Some optimisers set their step by the loss; the others pass it over.
-        updates, memory = optimizer.update(gradients, state.optimizer, state.params, value=value)
-        params = optax.apply_updates(state.params, updates)
-        return State(params, rest, memory, state.step + 1), measured  # type: ignore[arg-type]
+        state = state._replace(rest=rest)
+        return updated(state, gradients, value, optimizer, advance), measured
 
     return jax.jit(step, donate_argnums=0)
 
 
-def evaluation_step(
-    model: PureModel, task: Task,
-) -> Callable[[Arrays, Arrays, Batch, jax.Array], Measured]:
-    """The function that measures a batch.
-
-    Returns:
-        A jitted function of the parameters, the other arrays, a batch, and a key for
-        models that draw random numbers outside training too.
-    """
-
-    def step(params: Arrays, rest: Arrays, batch: Batch, key: jax.Array) -> Measured:
-        outputs, _ = model.run(params, rest, batch, training=False, key=key)
-        return task.measure(outputs, batch, training=False)
-
-    return jax.jit(step)
+def updated(
+    state: State, gradients: Arrays, value: jax.Array,
+    optimizer: optax.GradientTransformationExtraArgs, advance: Advance | None,
+) -> State:
+    """The state after the optimiser has seen the gradients of a loss of that value."""
+    # Some optimisers set their step by the loss; the others pass it over.
+    updates, memory = optimizer.update(gradients, state.optimizer, state.params, value=value)
+    params: Any = optax.apply_updates(state.params, updates)
+    step = state.step + 1
+    ema = state.ema
+    if advance is not None and ema is not None:
+        ema = advance(ema, params, step)
+    return State(params, state.rest, memory, step, ema)
 
 
 def augmentation(

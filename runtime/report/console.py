@@ -66,6 +66,8 @@ class Plain(Console):
         parts = [f"epoch {epoch.epoch:{width}}/{self._epochs}  {shown(epoch.train)}"]
         if epoch.validation:
             parts.append(f"validation {shown(epoch.validation)}")
+        if epoch.raw:
+            parts.append(f"not averaged {shown(epoch.raw)}")
         if epoch.rate is not None:
             parts.append(f"{speed(epoch.rate)} examples/s")
         self.line("  |  ".join([*parts, span(epoch.seconds)]))
@@ -124,6 +126,8 @@ def last_lines(result: Result) -> Iterable[str]:
     kept = result.best_epoch
     note = "" if kept == result.epochs else f" (weights of epoch {kept})"
     yield f"test  {shown(result.test) or 'no test part'}{note}  |  {span(result.seconds)}"
+    if result.raw:
+        yield f"      {shown(result.raw)}  with the weights not averaged, for comparison"
     for name, figures in result.baselines.items():
         yield f"      {shown(figures)}  with {name.replace('_', ' ')}, for comparison"
 

@@ -35,7 +35,8 @@ class JsonLines(Listener):
                     "seconds": round(epoch.seconds, 3), "learning_rate": epoch.learning_rate,
                     "examples_per_second": None if epoch.rate is None else round(epoch.rate, 1),
                     "memory": epoch.memory,
-                    "train": dict(epoch.train), "validation": dict(epoch.validation)})
+                    "train": dict(epoch.train), "validation": dict(epoch.validation),
+                    **({"validation_raw": dict(epoch.raw)} if epoch.raw else {})})
 
     def end(self, result: Result) -> None:
         self.write({"event": "end", **result.as_json()})

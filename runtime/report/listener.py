@@ -74,6 +74,8 @@ class Epoch:
         rate: examples per second while training, without compiling and evaluating; None where
             there was too little to tell.
         memory: bytes in use after it; None where the system does not say.
+        raw: figures of the validation part with the weights as the optimiser has them, where
+            averaged ones are evaluated; else {}.
     """
 
     epoch: int
@@ -84,6 +86,7 @@ class Epoch:
     validation: Figures
     rate: float | None = None
     memory: int | None = None
+    raw: Figures = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class Result:
         seconds: from the beginning to the end, compilation included.
         parameters: how many numbers were trained.
         seed: the training seed.
+        raw: figures of the test part with the weights as the optimiser left them, where averaged
+            ones are kept; else {}.
     """
 
     test: Figures
@@ -109,12 +114,14 @@ class Result:
     parameters: int
     seed: int
     baselines: Mapping[str, Figures] = field(default_factory=dict)
+    raw: Figures = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The content of summary.json."""
-        return {"test": dict(self.test), "epochs": self.epochs, "steps": self.steps,
-                "kept_epoch": self.best_epoch, "seconds": round(self.seconds, 3),
-                "params": self.parameters, "seed": self.seed,
+        return {"test": dict(self.test),
+                **({"test_raw": dict(self.raw)} if self.raw else {}),
+                "epochs": self.epochs, "steps": self.steps, "kept_epoch": self.best_epoch,
+                "seconds": round(self.seconds, 3), "params": self.parameters, "seed": self.seed,
                 **({"baselines": {k: dict(v) for k, v in self.baselines.items()}}
                    if self.baselines else {})}
 

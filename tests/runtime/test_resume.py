@@ -157,6 +157,35 @@ def test_a_run_that_was_cut_off_ends_as_if_it_was_not(tmp_path, whole, when, res
     assert_same(outcome(tmp_path), whole)
 
 
+READER = """\
+flaxspec: 1
+name: reader
+inputs:
+  text: {kind: tokens, vocabulary: 64, length: any}
+model:
+  - embed: 8
+  - gru: {units: 8, carry: across}
+  - dense: 64
+data: {dataset: help_texts, length: 64, vocabulary: 64}
+task: language_modelling
+train: {steps: 9, batch_size: 1024, optimizer: {adam: 0.01}, checkpoint: {every: 3}}
+"""
+AVERAGED = ("train.ema=0.9", "train.accumulate=2", "train.batch_size_changes={2 epochs: 128}",
+            "train.mix={mixup: 0.2}")
+
+
+@pytest.mark.parametrize("text, assignments", [(RECIPE, AVERAGED), (READER, ())],
+                         ids=["averaged", "carried"])
+def test_averages_mixing_changing_batches_and_carried_states_survive_too(
+    tmp_path, text, assignments,
+):
+    go(tmp_path / "whole", *assignments, text=text)
+    with pytest.raises(Crash):
+        go(tmp_path / "cut", *assignments, text=text, listener=At(crash, step=8))
+    go(tmp_path / "cut", *assignments, text=text, resume=True)
+    assert_same(outcome(tmp_path / "cut"), outcome(tmp_path / "whole"))
+
+
 def test_a_run_killed_at_random_moments_ends_as_if_it_was_not(tmp_path, cache, whole):
     """Real processes and SIGKILL; the moments are printed where it fails."""
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("every: 3", "every: 1"))

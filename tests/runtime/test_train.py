@@ -18,10 +18,11 @@ from compiler.source import Source
 from compiler.tree import plain
 from runtime.batch import Batch, Ratio
 from runtime.data.dataset import Part
+from runtime.evaluation import measurer
 from runtime.loop import Job, train
 from runtime.report.listener import Beginning, Epoch, Listener, Result
 from runtime.run import prepare
-from runtime.step import PureModel, State, evaluation_step, train_step, training_loss
+from runtime.step import PureModel, State, train_step, training_loss
 
 RECIPE = """\
 flaxspec: 1
@@ -275,12 +276,12 @@ def test_a_step_of_gradient_descent_follows_the_gradient_of_the_mean_loss():
 
 def test_evaluation_changes_nothing_and_uses_running_statistics():
     model, task, _, state = steps_of()
-    measure = evaluation_step(model, task)
-    alone = ratio(measure(state.params, state.rest, digits(1), jax.random.key(0))["loss"]).total
+    measure = measurer(model, task)
+    alone = ratio(measure(state.params, state.rest, digits(1), jax.random.key(0))[0]["loss"]).total
     batch = digits(9)
-    together = ratio(measure(state.params, state.rest, batch, jax.random.key(1))["loss"]).total
+    together = ratio(measure(state.params, state.rest, batch, jax.random.key(1))[0]["loss"]).total
     others = batch._replace(rows=jnp.arange(9) > 0)
-    rest = ratio(measure(state.params, state.rest, others, jax.random.key(2))["loss"]).total
+    rest = ratio(measure(state.params, state.rest, others, jax.random.key(2))[0]["loss"]).total
     np.testing.assert_allclose(together, alone + rest, rtol=1e-5)
 
 
@@ -379,7 +380,7 @@ def test_an_interrupted_run_leaves_its_history_and_status_130(command, tmp_path,
     def interrupt(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runtime.loop.evaluation_step", lambda *a: interrupt)
+    monkeypatch.setattr("runtime.loop.measurer", lambda *a: interrupt)
     status, _, err = command("recipe.yaml")
     assert status == 130 and "interrupted" in err
     assert (tmp_path / "runs/small-1/metrics.jsonl").exists()

@@ -1,0 +1,72 @@
+"""Measuring a part of a data set: every example exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from runtime.batch import Batch, Measured
+from runtime.data.pipeline import Examples
+from runtime.meter import Meter
+from runtime.step import Arrays, PureModel
+from runtime.streams import fresh, rested, stream_batches
+from runtime.tasks.task import Task
+
+# Measures a batch, and gives the states that the model carries on to the next.
+Measure = Callable[[Arrays, Arrays, Batch, jax.Array], tuple[Measured, Arrays]]
+
+
+def measurer(model: PureModel, task: Task) -> Measure:
+    """The jitted function that measures a batch.
+
+    Returns:
+        A function of the parameters, the other arrays, a batch, and a key for models that
+        draw random numbers outside training too.
+    """
+
+    def measure(
+        params: Arrays, rest: Arrays, batch: Batch, key: jax.Array,
+    ) -> tuple[Measured, Arrays]:
+        outputs, after = model.run(params, rest, batch, training=False, key=key)
+        return (task.measure(outputs, batch, training=False),
+                {name: after[name] for name in model.carried})
+
+    return jax.jit(measure)
+
+
+def measured(
+    model: PureModel, measure: Measure, params: Arrays, rest: Arrays, part: Examples, size: int,
+    key: jax.Array, *, cut: Callable[[Batch], Batch] = lambda batch: batch,
+    pause: Callable[[], None] = lambda: None,
+) -> Meter:
+    """What was measured on all examples of a part.
+
+    Args:
+        model: the model.
+        measure: from `measurer`.
+        params: the parameters to judge.
+        rest: the model's other arrays.
+        part: the examples.
+        size: how many make a batch; models that carry states read in streams instead.
+        key: of random numbers.
+        cut: lays a batch out over the devices.
+        pause: called after each batch; it may raise.
+    """
+    meter = Meter()
+    for batch in map(cut, batches(model, part, size)):
+        found, carried = measure(params, rested(model, rest, len(batch.rows)), batch, key)
+        rest = rest | carried
+        meter.add(found)
+        pause()
+    return meter
+
+
+def batches(model: PureModel, part: Examples, size: int) -> Iterator[Batch]:
+    """The batches of a part, every example once, in the order the model wants."""
+    if not model.carried:
+        yield from part.batches(np.arange(part.size), size)
+        return
+    for number, picked in enumerate(stream_batches(part.size)):
+        yield fresh(part.batch(*picked), begins=number == 0)

@@ -1,0 +1,78 @@
+"""What in `train` has to suit the model and the data; no JAX is needed to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from compiler.diagnostics import Report
+from compiler.graph import Graph, walk
+from compiler.ops.recurrent import Layers
+from compiler.types import TensorType
+from runtime.mixing import check_mix
+from runtime.patterns import check_patterns
+from runtime.tasks.language_modelling import LanguageModelling
+
+if TYPE_CHECKING:
+    from runtime.recipe import Training
+
+
+def check_train(
+    training: Training, graph: Graph, inputs: Mapping[str, str], report: Report,
+) -> None:
+    """Report what in `train` does not suit the model or the data.
+
+    Args:
+        training: the recipe's sections.
+        graph: the model.
+        inputs: for each input of the model the field of the data that it gets.
+        report: where errors go.
+    """
+    train, span, fields = training.train, training.spans["train"], training.data.fields()
+    check_patterns(train.learning_rate_factors, graph, report, span)
+    if train.mix is not None:
+        check_mix(train.mix, training.task, {n: fields[n] for n in inputs.values()}, report, span)
+    if train.sequence_length_changes.values:
+        _check_lengths({v.name: v.type for v in graph.inputs}, training, report)
+    if carrying := next(_carrying(graph), None):
+        _check_carry(carrying, training, report)
+
+
+def _check_lengths(
+    inputs: Mapping[str, TensorType], training: Training, report: Report,
+) -> None:
+    timed = {name: kind.length for name, kind in inputs.items() if kind.length is not None}
+    span = training.spans["train"]
+    if not timed:
+        report.error("F0611", "`sequence_length_changes` shortens sequences, and the model has no "
+                              "input over time", span, help="take it away")
+    for name, length in timed.items():
+        if isinstance(length, int):
+            report.error("F0611", f"the model's input `{name}` has {length} steps, always: its "
+                                  "sequences cannot be shortened", span,
+                         help=f"declare `{name}` with `length: any`, or take "
+                              "`sequence_length_changes` away")
+
+
+def _check_carry(layer: str, training: Training, report: Report) -> None:
+    train, span = training.train, training.spans["train"]
+    if not isinstance(training.task, LanguageModelling):
+        report.error("F0611", f"`{layer}` carries its state across batches, but the examples of "
+                              f"{training.task.word} do not go on from one to the next", span,
+                     help="say `carry: within` in the model")
+    for word, given in (("accumulate", train.accumulate > 1),
+                        ("batch_size_changes", bool(train.batch_size_changes.values)),
+                        ("sequence_length_changes", bool(train.sequence_length_changes.values))):
+        if given:
+            report.error("F0611", f"`{word}` does not go with `{layer}`, which carries its state "
+                                  "across batches", span,
+                         notes=["each row of a batch goes on where that row of the batch before "
+                                "ended"],
+                         help=f"take `{word}` away, or say `carry: within` in the model")
+
+
+def _carrying(graph: Graph) -> Iterator[str]:
+    """The paths of layers that carry their state across batches."""
+    for path, node in walk(graph):
+        if isinstance(node.operation, Layers) and node.operation.carry == "across":
+            yield path
