@@ -1,11 +1,16 @@
 """The data sources and how they are cut into parts."""
 
 import hashlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from compiler.diagnostics import Report
+from compiler.parse import parse, plain
+from compiler.source import Source as Sheet
 from runtime.data import DataSource
 from runtime.data.embedded import path
 from runtime.data.help_texts import read
@@ -174,6 +179,24 @@ def test_a_part_without_a_second_token_has_no_chunks():
 def test_repeated_paragraphs_are_taken_once():
     paragraphs = [" ".join(p.split()) for p in read().split("\n\n")]
     assert len(paragraphs) == len(set(paragraphs)) > 1000
+
+
+# ----------------------------------------------------------------------------- the page
+
+
+def shown_sources():
+    """Every `data` section in docs/data.md, as plain data."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(data:.*?)```", page, flags=re.S):
+        # A block of several lines with one section each, or one section of several lines.
+        for text in re.split(r"^(?=data:)", block, flags=re.M)[1:]:
+            yield plain(parse(Sheet("data.md", text), Report()))["data"]
+
+
+@pytest.mark.parametrize("shown", list(shown_sources()), ids=lambda shown: next(iter(shown)))
+def test_every_source_on_the_page_is_in_order(shown):
+    it = source(**shown)
+    assert set(it.targets()) < set(it.fields())
 
 
 # ------------------------------------------------------------------------------- errors
