@@ -142,14 +142,14 @@ def _json_or_text(line: str) -> Any:
 
 
 def as_text(value: Any, column: str) -> Any:
-    """The text of a row of a table: its column `text`, the input's, or its only one.
+    """The text of a row of a table: the input's column, `text`, or the only one.
 
     Raises:
         SpecError: F0632 there is no such column.
     """
     if not isinstance(value, Mapping):
         return value
-    for name in ("text", column):
+    for name in (column, "text"):
         if name in value:
             return value[name]
     if len(value) == 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import SpecError, diagnostic
@@ -14,8 +13,6 @@ from runtime.report.console import figure, shown
 from runtime.report.jsonl import finite
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from runtime.data.dataset import Part
     from runtime.saved import Trained
 
@@ -88,36 +85,7 @@ def _own(trained: Trained, name: str) -> Part:
 
 def _other(trained: Trained, data: str) -> Part:
     """Other examples with their targets, read as the training data was."""
-    import numpy as np
-
-    from runtime.data.dataset import Part
     from runtime.inputs import gather
+    from runtime.targets import with_targets
 
-    inputs = gather([data], trained.kind, sys.stdin)
-    part = trained.encode([value for _, value in inputs])
-    missing = [name for name in trained.training.data.targets() if name not in part.arrays]
-    if missing == ["label"] and trained.kind == "file":
-        labels = _folders(trained, [name for name, _ in inputs])
-        return Part({**part.arrays, "label": np.asarray(labels, np.int32)}, part.lengths,
-                    part.names)
-    if missing:
-        raise SpecError([diagnostic(
-            "F0632", f"`{data}` does not say what is right: it has no `{missing[0]}`",
-            help="evaluating needs the targets beside the inputs")])
-    return part
-
-
-def _folders(trained: Trained, files: Sequence[str]) -> list[int] | np.ndarray:
-    """The classes of pictures by the folders they lie in."""
-    classes = {name: i for i, name in enumerate(
-        trained.preprocessing.meaning.labels.get("label", ()))}
-    found = []
-    for file in files:
-        folder = Path(file).parent.name
-        if folder not in classes:
-            raise SpecError([diagnostic(
-                "F0634", f"`{file}` lies in `{folder}`, which is no class of this run",
-                notes=[f"its classes: {', '.join(classes)}"],
-                help="put every picture into the folder of its class")])
-        found.append(classes[folder])
-    return found
+    return with_targets(trained, gather([data], trained.kind, sys.stdin), data)
