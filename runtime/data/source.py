@@ -82,11 +82,16 @@ class Source(Section):
     def fetch(self) -> None:
         """Have the files of a data set of specs/datasets where `load` looks for them.
 
+        Where the recipe names a file of its own in their place, there is nothing to fetch.
+
         Raises:
             SpecError: F0637, F0638: one cannot be fetched, or is another one.
         """
-        if self.dataset is not None and self.word != "dataset":
-            about(self.dataset).fetch()
+        if self.dataset is None or self.word == "dataset":
+            return
+        data = about(self.dataset)
+        if Path(getattr(self, self.word)).is_relative_to(data.folder):
+            data.fetch()
 
     def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
         """Raw inputs, as a user has them, turned into the fields that a model takes.

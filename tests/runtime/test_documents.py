@@ -2,21 +2,18 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from compiler.diagnostics import Report, SpecError
-from compiler.lower.build import build_model
 from compiler.source import Source as SpecText
 from runtime.data import DataSource
 from runtime.data.buckets import chosen, fitting, sorted_in_pools
 from runtime.data.pipeline import DeviceArrays, HostArrays, batches_in, epoch_order
 from runtime.data.tokens import vocabulary_from
-from runtime.meter import Meter
-from runtime.run import load_data, prepare
-from runtime.step import PureModel
+from runtime.run import prepare
+from tests.runtime.evaluating import evaluated
 
 WORDS = "alpha beta gamma delta epsilon zeta".split()
 
@@ -206,34 +203,18 @@ def figures(tmp_path, task, batch_size, buckets):
     path = written(rows, tmp_path / "r.jsonl")
     text = RECIPE.format(length="any", recurrent=LAYERS[layer], path=path, task=task,
                          more=f"{more}, buckets: {buckets}")
-    ready = prepare(SpecText("r.yaml", text), Report())
-    data = load_data(ready)
-    model, params, rest = PureModel.split(build_model(ready.graph, seed=0), ready.inputs)
-    judge = ready.training.task.fitted(data)
-
-    @jax.jit
-    def measure(batch):
-        outputs, _ = model.run(params, rest, batch, training=False, key=None)
-        return judge.measure(outputs, batch, training=False)
-
-    meter, counted, shapes = Meter(), 0, set()
-    for batch in DeviceArrays(data.test).batches(np.arange(data.test.size), batch_size):
-        measured = measure(batch)
-        counted += float(measured["loss"].weight)
-        shapes.add(batch.arrays["text"].shape)
-        meter.add(measured)
-    return counted, judge.finish(meter.means(), data), shapes, data.test
+    return evaluated(text, batch_size)
 
 
 @pytest.mark.parametrize("task", CASES)
 def test_no_figure_depends_on_batches_or_padding(tmp_path, task):
     counted, base, shapes, part = figures(tmp_path, task, part_size := 18, 1)
     expected = part.size if task == "classification" else int(part.lengths["text"].sum())
-    assert part.size == part_size and counted == expected and len(shapes) == 1
+    assert part.size == part_size and counted == expected and shapes == 1
     for batch_size, buckets in [(4, [4, 12, 40]), (64, 2)]:
         counted, found, shapes, _ = figures(tmp_path, task, batch_size, buckets)
         assert counted == expected
-        assert len(shapes) <= (len(buckets) if isinstance(buckets, list) else buckets)
+        assert shapes <= (len(buckets) if isinstance(buckets, list) else buckets)
         assert found == pytest.approx(base, rel=1e-6, abs=1e-6)
 
 

@@ -69,6 +69,12 @@ def test_a_part_may_have_a_file_of_its_own(file, tmp_path):
     assert vocabulary.decode(targets(data.validation)) == " dog on a mat"
 
 
+def test_a_text_of_ones_own_in_place_of_a_named_one_fetches_nothing(file):
+    it = source(dataset="tiny_shakespeare", text=str(file), length=10)
+    assert it.load().fitted["vocabulary"]["tokens"] == source(
+        text=str(file), validation=0.1, test=0).load().fitted["vocabulary"]["tokens"]
+
+
 def test_parts_of_words_begin_with_whole_words(file):
     data = source(text=str(file), tokens="words", length=5, validation=0.13, test=0.17).load()
     vocabulary = vocabulary_from(data.fitted["vocabulary"])
