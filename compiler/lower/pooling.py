@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from compiler.lower.context import Context
+from compiler.lower.kernels.max_pool import max_pool
 from compiler.lower.layer import Layer
 from compiler.lower.tensor import Tensor
 from compiler.lower.windows import type_of, window_lengths
@@ -34,7 +35,7 @@ def apply(
     (x,) = inputs
     match op:
         case MaxPool():
-            return _max_pool(op, x)
+            return _max_pool(op, x, context.kernels)
         case AveragePool():
             return _average_pool(op, x)
         case GlobalAveragePool():
@@ -72,7 +73,7 @@ def _fitted(op: MaxPool | AveragePool, x: Tensor) -> tuple[Geometry, list[int], 
     return geometry, places, pads
 
 
-def _max_pool(op: MaxPool, x: Tensor) -> Tensor:
+def _max_pool(op: MaxPool, x: Tensor, kernels: str) -> Tensor:
     geometry, places, pads = _fitted(op, x)
     lengths = window_lengths(x.lengths, geometry)
     channels = [(0, 0)] if "channels" in x.axes else []
@@ -80,11 +81,10 @@ def _max_pool(op: MaxPool, x: Tensor) -> Tensor:
     if any(d > 1 for d in geometry.dilation):
         padded = jnp.pad(array, [(0, 0), *pads, *channels], constant_values=-jnp.inf)
         return Tensor(_largest_tap(padded, geometry, places), x.axes, lengths)
-    one = (1,) * len(channels)
-    pooled = lax.reduce_window(
-        array, -jnp.inf, lax.max, (1, *geometry.window, *one), (1, *geometry.stride, *one),
-        [(0, 0), *pads, *channels])
-    return Tensor(pooled, x.axes, lengths)
+    # The kernel has channels behind its window, if only one.
+    array = array if channels else array[..., None]
+    pooled = max_pool(array, geometry.window, geometry.stride, pads, kernels)
+    return Tensor(pooled if channels else pooled[..., 0], x.axes, lengths)
 
 
 def _largest_tap(padded: jax.Array, geometry: Geometry, places: list[int]) -> jax.Array:

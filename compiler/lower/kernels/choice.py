@@ -14,10 +14,10 @@ from typing import NamedTuple
 MOVE_IMAGE, MOVE_KERNEL = 180.0, 200.0
 # Multiply-adds of a 3×3 window for each place, direct and by F(2×2, 3×3).
 DIRECT, WINOGRAD = 9.0, 4.0
-# A form must be this much cheaper to be chosen over XLA's own.
-CLEARLY = 1.1
+# A form must be this much cheaper than XLA's own: it is thirty loops to compile instead of none.
+CLEARLY = 1.4
 # Fewer channels or filters than this leave the matrix unit idle in a product for each tile place.
-FEWEST = 48
+FEWEST = 64
 # Matrix products over fewer rows than this are all overhead.
 FEWEST_PLACES = 512
 

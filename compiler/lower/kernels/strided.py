@@ -53,10 +53,10 @@ def input_gradient(
             continue
         room = [(u - 1, q - n) for u, q, n in zip(part.shape, counts, gradient.shape[1:-1])]
         phases.append(convolve(gradient, part, room))
-    return _interleaved(phases, stride, counts, size, pads)
+    return interleaved(phases, stride, counts, size, pads)
 
 
-def _interleaved(
+def interleaved(
     phases: list[Array], stride: Sequence[int], counts: list[int], size: Sequence[int],
     pads: Sequence[tuple[int, int]],
 ) -> Array:
