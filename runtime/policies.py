@@ -85,6 +85,14 @@ def read_distance(value: Any) -> Distance:
     return found
 
 
+class Compile(Section):
+    """How the model becomes code."""
+
+    kernels: Literal["auto", "reference"] = Field(
+        default="auto", description="`auto` for flaxspec's own, whose gradients are written by "
+                                    "hand; `reference` for XLA's plain operations")
+
+
 class Checkpointing(Section):
     """How often a run is saved, and how many of its checkpoints are kept."""
 

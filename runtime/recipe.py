@@ -21,7 +21,7 @@ from runtime.data import WORDS, DataSource, anchored
 from runtime.data.named import data_sets
 from runtime.data.source import Source
 from runtime.optim_document import Optimizer
-from runtime.policies import Checkpointing, EarlyStop, Keep, Measure, Precision
+from runtime.policies import Checkpointing, Compile, EarlyStop, Keep, Measure, Precision
 from runtime.report.trackers import Tracker
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
@@ -87,6 +87,9 @@ class Train(Section):
     precision: Precision = Field(
         default=Precision(), description="what numbers are held in: `float32`, `bfloat16`, or "
                                          "parameters, compute and output apart")
+    compile: Compile = Field(
+        default=Compile(), description="how the model becomes code: `{kernels: reference}` for "
+                                       "XLA's plain operations")
     log: list[Tracker] = Field(
         default=[], description="programs that keep track of the run besides its folder: "
                                 "`[tensorboard]`, `[{wandb: {project: digits}}]`")

@@ -198,7 +198,9 @@ def _execute(
         note.text = dataset.described
     with stage("build", listeners):
         graph = optimise(prepared.graph)
-        model = build_model(graph, seed=training.train.seed, **training.train.precision.of_build)
+        recipe = training.train
+        model = build_model(graph, seed=recipe.seed, kernels=recipe.compile.kernels,
+                            **recipe.precision.of_build)
         load_named_weights(model, graph, program.weights_file)
 
     run = timetable_of(training, dataset, carries=carries(model)).run

@@ -210,7 +210,8 @@ def load(run: str | Path) -> Trained:
     folder = find(run)
     prepared, known = _read(folder)
     train = prepared.training.train
-    model = build_model(optimise(prepared.graph), seed=train.seed, **train.precision.of_build)
+    model = build_model(optimise(prepared.graph), seed=train.seed, kernels=train.compile.kernels,
+                        **train.precision.of_build)
     load_weights(model, folder / files.WEIGHTS, prepared.graph)
     training = prepared.training
     return Trained(model, training, prepared.inputs, known, folder)

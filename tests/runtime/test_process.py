@@ -45,3 +45,13 @@ def test_importing_the_library_changes_no_process():
 def test_verbose_names_the_settings_and_the_switch():
     text = described(SETTINGS | {SWITCH: "done"})
     assert "MALLOC_MMAP_MAX_=0" in text and f"{SWITCH}=0" in text
+
+
+def test_a_recipe_may_ask_for_plain_kernels():
+    from compiler.diagnostics import Report
+    from compiler.lower.build import build_model
+    from runtime.run import prepare
+
+    prepared = prepare("digits-resnet", Report(), assignments=["train.compile.kernels=reference"])
+    assert prepared.training.train.compile.kernels == "reference"
+    assert build_model(prepared.graph, abstract=True, kernels="reference")._kernels == "reference"

@@ -21,4 +21,4 @@ def reverse_only() -> Iterator[None]:
         raise TypeError(
             "the kernels of convolutions and recurrent layers have gradients of their own, in "
             "reverse mode (jax.grad, jax.vjp) only; for forward mode build the model with "
-            'kernels="reference", or say `compile: {kernels: reference}` in the recipe') from error
+            'kernels="reference", or say `compile: {kernels: reference}` under `train`') from error
