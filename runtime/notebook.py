@@ -94,7 +94,8 @@ def _given(
     request = Request(spec, variant, tuple(assignments), document=Recipe)
     program = make_program(request, Report())
     inputs = {v.name: v.type for v in graph_of(program, Report()).inputs}
-    target = _target(program.tree.get("task"))
+    chosen = _task(program.tree.get("task"))
+    target = getattr(chosen, "target", "label")
     by_part = data if isinstance(data, Mapping) and set(data) <= set(PARTS) else {"train": data}
     if "train" not in by_part:
         raise SpecError([diagnostic("F0634", "the data has no `train`",
@@ -122,6 +123,8 @@ def _given(
         parts[part] = Part(made)
         for name, array in made.items():
             kind = described(name, array, inputs.get(bound.get(name, "")))
+            axes = chosen.target_axes(array.ndim - 1) if chosen and name == target else None
+            kind = replace(kind, axes=axes or kind.axes)
             before = kinds.setdefault(name, kind)
             if kind.vocabulary is not None:
                 kinds[name] = replace(before, vocabulary=max(
@@ -149,17 +152,16 @@ def _named(arrays: Any, inputs: list[str], target: str) -> dict[str, Any]:
         help=f"give `{{\"{inputs[0]}\": …, \"{target}\": …}}`")])
 
 
-def _target(task: Any) -> str:
-    """The field that a task predicts."""
+def _task(task: Any) -> Task | None:
+    """The task that a recipe chooses; None where it is not in order."""
     from pydantic import TypeAdapter, ValidationError
 
     from runtime.tasks import AnyTask
 
     try:
-        found = TypeAdapter(AnyTask).validate_python(plain(task))
+        return TypeAdapter(AnyTask).validate_python(plain(task))
     except (ValidationError, AttributeError):
-        return "label"
-    return getattr(found, "target", "label")
+        return None
 
 
 class Losses:

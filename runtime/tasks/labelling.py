@@ -95,6 +95,9 @@ class Labelling(Task):
         """What a model has to end with."""
         raise NotImplementedError
 
+    def target_axes(self, rank: int) -> tuple[str, ...] | None:
+        return self.axes if rank == len(self.axes) else None
+
     def fitted(self, dataset: Dataset) -> Self:
         if not isinstance(self.class_weights, str | dict):
             return self

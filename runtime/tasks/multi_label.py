@@ -72,6 +72,9 @@ class MultiLabel(Task):
             report.error("F0617", f"there are {labels} labels, but {len(given)} positive weights",
                          span, help="give one for each label, or say `balanced`")
 
+    def target_axes(self, rank: int) -> tuple[str, ...] | None:
+        return ("channels",) if rank == 1 else None
+
     def fitted(self, dataset: Dataset) -> Self:
         if self.positive_weights != "balanced":
             return self

@@ -53,6 +53,13 @@ class Task(Choice):
         """
         raise NotImplementedError
 
+    def target_axes(self, rank: int) -> tuple[str, ...] | None:
+        """The axes of a target with so many of them besides the examples; None where any will do.
+
+        Arrays from Python carry no names of axes.
+        """
+        return None
+
     def fitted(self, dataset: Dataset) -> Self:
         """The task with what it takes from the training part, such as balanced class weights.
 
