@@ -68,7 +68,7 @@ ROWS: dict[str, Row] = {
     "vgg11-32-b64": _vgg("vgg11", [1, 1, 2, 2, 2], 32, 64),
     "vgg16-32-b64": _vgg("vgg16", [2, 2, 3, 3, 3], 32, 64),
     "digits-resnet-b128": Row(
-        "resnet_cifar", {"classes": 10, "image": [8, 8, 1], "depth": 20}, "resnet", 128, (8, 8, 1),
+        "resnet20", {"classes": 10, "image": [8, 8, 1]}, "resnet", 128, (8, 8, 1),
         10, {"depths": [3, 3, 3], "basic": True, "stem": [3, 1], "width": 16, "shortcut": "pad"}),
     "googlenet-224-b16": Row(
         "googlenet", {"dropout": 0.0}, "googlenet", 16, (224, 224, 3), 1000),

@@ -91,6 +91,8 @@ def measure(row: str, peers: list[str], pythons: dict[str, str], options: argpar
         if worker is not None:
             workers.append(worker)
     result: dict[str, Any] = {"row": row, "peers": {}}
+    if not workers:
+        return result
     for worker in workers:
         losses = worker.begun["losses"]
         if options.losses > 1:

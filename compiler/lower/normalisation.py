@@ -67,10 +67,14 @@ def _batch_norm(
     if context.row_mask is not None:
         rows = context.row_mask.reshape(-1, *(1,) * (array.ndim - 1))
         mask = rows if mask is None else mask & rows
-        array = jnp.where(mask, array, 0)
-    mean, var, count = moments(array, tuple(range(array.ndim - 1)), mask)
+    # Counted from the mean of one row, sums far from zero keep their last digits; the result
+    # does not depend on it.
+    dims = tuple(range(array.ndim - 1))
+    origin = lax.stop_gradient(array[:1].mean(dims, keepdims=True))
+    array = array - origin if mask is None else jnp.where(mask, array - origin, 0)
+    mean, var, count = moments(array, dims, mask)
     unbiased = var * (count / jnp.maximum(count - 1, 1))
-    for name, now in (("mean", mean), ("var", unbiased)):
+    for name, now in (("mean", mean + origin), ("var", unbiased)):
         running = getattr(layer, name)
         before = running[...]
         now = lax.stop_gradient(now).reshape(before.shape).astype(before.dtype)
