@@ -1,14 +1,60 @@
-"""What to say when the memory does not suffice."""
+"""How large a batch the memory holds, and what to say when it does not suffice."""
 
 from __future__ import annotations
 
+import os
+import sys
 from math import prod
+from pathlib import Path
 
 from compiler.diagnostics import Diagnostic, diagnostic
 from compiler.plan import FLOAT_BYTES, Plan, Row
 from compiler.source import Span
+from runtime.policies import MOST
 
 SHOWN = 3  # layers that are named
+# XLA took up to 3.1 times what the plan says that the backward pass keeps.
+SURPLUS = 3.1
+# Parameters, their gradients, and up to two moments of the optimiser.
+COPIES = 4
+SHARE = 0.8  # of the memory that is free
+
+
+def fitting_batch(plan: Plan, available: int) -> int:
+    """The largest power of two of examples whose training fits the memory, at least 1.
+
+    Args:
+        plan: the model's, in training, for any batch.
+        available: bytes.
+    """
+    room = SHARE * available - COPIES * plan.totals.weight_bytes
+    each = max(1.0, SURPLUS * plan.totals.activation_bytes["training"] / plan.batch)
+    size = 1
+    while 2 * size <= MOST and 2 * size * each <= room:
+        size *= 2
+    return size
+
+
+def available() -> int:
+    """Bytes that training may take: of the first device if it has its own, else of the machine.
+
+    JAX is asked where it is there already; nothing is imported.
+    """
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        known = jax.local_devices()[0].memory_stats() or {}
+        if "bytes_limit" in known:
+            return known["bytes_limit"] - known.get("bytes_in_use", 0)
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 4 * 2**30
 
 
 def too_small(plan: Plan, span: Span | None, said: str = "") -> Diagnostic:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     GetJsonSchemaHandler,
     PlainValidator,
@@ -91,6 +92,20 @@ class Compile(Section):
     kernels: Literal["auto", "reference"] = Field(
         default="auto", description="`auto` for flaxspec's own, whose gradients are written by "
                                     "hand; `reference` for XLA's plain operations")
+
+
+AUTO = "auto"
+MOST = 1024  # examples that `batch_size: auto` takes at most: larger batches learn worse
+
+
+def _until_known(value: Any) -> Any:
+    """The most, for `auto`: `prepare` puts the number in its place when it knows the memory."""
+    return MOST if value == AUTO else value
+
+
+BatchSize = Annotated[
+    int, Field(gt=0), BeforeValidator(_until_known),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": AUTO}]})]
 
 
 class Checkpointing(Section):

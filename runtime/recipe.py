@@ -21,7 +21,15 @@ from runtime.data import WORDS, DataSource, anchored
 from runtime.data.named import data_sets
 from runtime.data.source import Source
 from runtime.optim_document import Optimizer
-from runtime.policies import Checkpointing, Compile, EarlyStop, Keep, Measure, Precision
+from runtime.policies import (
+    BatchSize,
+    Checkpointing,
+    Compile,
+    EarlyStop,
+    Keep,
+    Measure,
+    Precision,
+)
 from runtime.report.trackers import Tracker
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
@@ -45,7 +53,8 @@ class Train(Section):
         default=None, description="how often every training example is seen")
     steps: Positive | None = Field(
         default=None, description="how many optimiser steps to make, instead of `epochs`")
-    batch_size: Positive = Field(description="how many examples a step takes")
+    batch_size: BatchSize = Field(
+        description="how many examples a step takes; `auto` for as many as fit the memory")
     evaluation_batch_size: Positive | None = Field(
         default=None, description="how many examples are evaluated at once, on which no figure "
                                   "depends; `batch_size` where not given")

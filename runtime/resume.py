@@ -69,6 +69,16 @@ def _latest(name: str) -> Path | None:
     return max(runs)[1] if runs else None
 
 
+def batch_size_of(run: Path) -> int | None:
+    """The batch size that a run was begun with; None where its spec cannot be read."""
+    try:
+        text = (run / files.SPEC).read_text(encoding="utf-8")
+        size = plain(parse(Source(files.SPEC, text), Report()))["train"]["batch_size"]
+    except (OSError, SpecError, KeyError, TypeError):
+        return None
+    return size if isinstance(size, int) else None
+
+
 # -------------------------------------------------------------------------------- the spec
 
 

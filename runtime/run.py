@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.resolve import Program
 from compiler.source import Source
-from compiler.tree import Mapping, plain
+from compiler.tree import Mapping, Scalar, plain
 from runtime.data import anchored
-from runtime.memory import too_small
+from runtime.memory import available, fitting_batch, too_small
+from runtime.policies import AUTO
 from runtime.recipe import Recipe, Training, check_training, read_training
 from runtime.train_checks import check_train
 
@@ -38,17 +39,19 @@ class Prepared:
         graph: its model.
         training: its `data`, `task` and `train`.
         inputs: for each input of the model, the field of the data that it gets.
+        auto: whether its batch size was chosen to fit the memory.
     """
 
     program: Program
     graph: Graph
     training: Training
     inputs: dict[str, str]
+    auto: bool = False
 
 
 def prepare(
     spec: str | Path | Source, report: Report, *, variant: str = "",
-    assignments: Sequence[str] = (),
+    assignments: Sequence[str] = (), memory: Callable[[], int] = available,
 ) -> Prepared:
     """Check a recipe and its model against each other; no data is read and JAX not imported.
 
@@ -57,6 +60,7 @@ def prepare(
         report: where warnings, and the errors that are raised, go.
         variant: one of the spec's variants.
         assignments: the texts of `--set`.
+        memory: gives the bytes that `batch_size: auto` may fill.
 
     Raises:
         SpecError: with every error found.
@@ -73,7 +77,20 @@ def prepare(
             check_train(training, graph, inputs, report)
     report.check()
     assert training is not None, "no training and no error"
-    return Prepared(program, graph, training, inputs)
+    prepared = Prepared(program, graph, training, inputs)
+    if not _wants_auto(program):
+        return prepared
+    size = fitting_batch(plan_of(prepared), memory())
+    chosen = prepare(spec, Report(), variant=variant,
+                     assignments=(*assignments, f"train.batch_size={size}"))
+    return replace(chosen, auto=True)
+
+
+def _wants_auto(program: Program) -> bool:
+    """Whether a recipe leaves its batch size to the memory."""
+    train = program.tree.get("train")
+    size = train.get("batch_size") if isinstance(train, Mapping) else None
+    return isinstance(size, Scalar) and size.value == AUTO
 
 
 def load_data(prepared: Prepared) -> Dataset:

@@ -15,6 +15,7 @@ from runtime import startup
 from runtime.cli import ending, process
 from runtime.cli.terminal import short, show, size_of
 from runtime.folder import make_folder
+from runtime.memory import available
 from runtime.report.listener import stage
 from runtime.run import Wish, execute, plan_of, prepare
 
@@ -77,10 +78,14 @@ def compile_and_train(
     folder = None
     try:
         with stage("check", [terminal]) as note:
-            prepared = prepare(spec, report, variant=variant, assignments=set_)
+            prepared = prepare(spec, report, variant=variant, assignments=set_,
+                               memory=lambda: _memory(device))
             note.text = prepared.program.name
         if not quiet:
             show(report.diagnostics)
+        if prepared.auto and resume and (size := _size_begun_with(out, prepared.program.name)):
+            prepared = prepare(spec, Report(), variant=variant,
+                               assignments=[*set_, f"train.batch_size={size}"])
         with stage("plan", [terminal]) as note:
             note.text = _in_short(plan_of(prepared))
         startup.prepare(device)
@@ -104,6 +109,22 @@ def compile_and_train(
             folder.rmdir()  # the run has not even begun
         raise
     terminal.close(str(folder))
+
+
+def _memory(device: str) -> int:
+    """Bytes that training on a device may take."""
+    startup.prepare(device)
+    import jax  # noqa: F401 - so that an accelerator tells of its memory
+
+    return available()
+
+
+def _size_begun_with(out: Path | None, name: str) -> int | None:
+    """The batch size of the run to go on with, which `auto` must not change."""
+    from runtime.resume import batch_size_of, folder_to_resume
+
+    found = folder_to_resume(out, name)
+    return None if found is None else batch_size_of(found)
 
 
 def _folder(out: Path | None, name: str, resume: bool) -> Path:

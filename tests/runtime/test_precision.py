@@ -9,7 +9,9 @@ from compiler.diagnostics import Report, SpecError
 from compiler.lower.build import build_model
 from compiler.source import Source
 from runtime.loop import Job, train
-from runtime.run import execute, prepare
+from runtime.memory import COPIES, SHARE, SURPLUS, available, fitting_batch
+from runtime.policies import MOST
+from runtime.run import execute, plan_of, prepare
 from runtime.step import PureModel
 
 RECIPE = """\
@@ -99,3 +101,45 @@ def test_short_memory_names_the_batch_the_largest_layers_and_a_remedy(tmp_path, 
     assert "`conv_1` 256 KiB, `batch_norm_1` 256 KiB, `relu_1` 256 KiB" in message
     assert "JAX says: Out of memory allocating 123456 bytes." in message
     assert "try `batch_size: 128`" in message and "remat" in message
+
+
+# ------------------------------------------------------------------------ batch_size: auto
+
+
+def test_a_batch_is_as_large_as_the_memory_allows():
+    recipe = prepare(Source("recipe.yaml", RECIPE), Report(),
+                     assignments=("train.batch_size=8",))
+    plan = plan_of(recipe)
+    each = SURPLUS * plan.totals.activation_bytes["training"] / 8
+    fixed = COPIES * plan.totals.weight_bytes
+    for size in (1, 2, 64, 512):
+        enough = (size * each + fixed) / SHARE
+        assert fitting_batch(plan, int(enough) + 1) == size
+        assert fitting_batch(plan, int(enough) - 1) == max(1, size // 2)
+    assert fitting_batch(plan, 0) == 1
+    assert fitting_batch(plan, 10**15) == MOST
+
+
+def test_auto_becomes_a_number_that_stands_in_the_run():
+    for memory, more in ((0, ()), (10**15, ("train.accumulate=4",))):
+        recipe = prepare(Source("recipe.yaml", RECIPE), Report(),
+                         assignments=("train.batch_size=auto", *more), memory=lambda m=memory: m)
+        assert recipe.auto and recipe.training.train.batch_size == (MOST if memory else 1)
+        from runtime.resume import spec_of
+
+        assert f"batch_size: {MOST if memory else 1}" in spec_of(recipe.program)["spec.yaml"]
+    assert not prepare(Source("recipe.yaml", RECIPE), Report()).auto
+
+
+def test_a_run_that_goes_on_keeps_the_size_it_began_with(tmp_path):
+    from runtime.resume import batch_size_of
+
+    assert batch_size_of(tmp_path) is None
+    (tmp_path / "spec.yaml").write_text("train: {batch_size: 48}\n")
+    assert batch_size_of(tmp_path) == 48
+    (tmp_path / "spec.yaml").write_text("train: {")
+    assert batch_size_of(tmp_path) is None
+
+
+def test_the_memory_of_this_machine_is_known():
+    assert 2**20 < available() < 2**50
