@@ -221,7 +221,7 @@ def _execute(
         load_named_weights(model, graph, program.weights_file)
 
     run = timetable_of(training, dataset, carries=carries(model)).run
-    bits = resume.bits(placement, "auto")
+    bits = resume.bits(placement, recipe.compile.kernels)
     if saved is not None:
         resume.check_schedule(saved, training.train, run, reschedule=wish.reschedule)
     if wish.resume:  # from here on its folder changes
