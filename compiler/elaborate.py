@@ -115,7 +115,8 @@ class Elaborator:
         except Enough:
             return None
         except RecursionError:
-            self.report.error("F0504", "the spec is nested too deeply", owner.tree.span)
+            self.report.error("F0504", "blocks and groups are nested too deeply", owner.tree.span,
+                              help="repeat layers with `repeat`, not by a block in a block")
             return None
         return graph
 

@@ -345,7 +345,9 @@ def _ties(
         wanted = op.borrows(*types).get(key)
         if wanted is not None and wanted != lent[parameter].shape:
             report.error("F0413", f"`{reference}` has the shape {lent[parameter].shape}, "
-                         f"`{op.word}` needs {wanted} here", span)
+                         f"`{op.word}` needs {wanted} here", span,
+                         help="what is borrowed has a row for each unit, and as many columns as "
+                              "channels arrive")
             return None
         ties[key] = (found.weights, parameter)
     return ties
