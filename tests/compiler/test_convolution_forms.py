@@ -126,6 +126,17 @@ def test_winograd_is_chosen_where_it_saves_more_than_it_moves(case, expected):
     assert choice.forward_by_winograd(case) is expected
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_stem_s_kernel_s_gradient_is_summed_over_pieces_of_the_batch(batch):
+    with jax.enable_x64(True):
+        x, kernel = arrays((batch, 9, 10, 3), (7, 7, 3, 2))
+        stem = (2, 2), ((3, 3), (3, 3)), ONE
+        y, pull = jax.vjp(lambda k: plain(x, k, *stem), kernel)
+        (weight,) = arrays(y.shape)
+        _, ours = jax.vjp(lambda k: convolve(x, k, *stem), kernel)
+        assert distance(ours(weight)[0], pull(weight)[0]) < 1e-12
+
+
 def test_layers_may_be_recomputed_and_mapped_over():
     x, kernel = arrays((2, 4, 5, 3), (3, 3, 3, 2), dtype=np.float32)
 

@@ -18,6 +18,8 @@ DIRECT, WINOGRAD = 9.0, 4.0
 CLEARLY = 1.4
 # Fewer channels or filters than this leave the matrix unit idle in a product for each tile place.
 FEWEST = 64
+# A window of so many taps is large: the slices of all of them are much more than the input.
+LARGE_WINDOW = 25
 # Matrix products over fewer rows than this are all overhead.
 FEWEST_PLACES = 512
 
@@ -67,3 +69,8 @@ def forward_by_winograd(shape: Shape) -> bool:
 def kernel_gradient_by_winograd(shape: Shape) -> bool:
     """Whether the kernel's gradient is: XLA's is slow enough for it wherever it fits."""
     return fits_winograd(shape)
+
+
+def kernel_gradient_by_pieces(shape: Shape) -> bool:
+    """Whether it is XLA's, of a piece of the batch at a time: the stem of a network."""
+    return shape.taps >= LARGE_WINDOW and shape.channels <= 4

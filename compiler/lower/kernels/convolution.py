@@ -28,6 +28,8 @@ MOST_TAPS = 64
 # Up to so many input channels the slices of all taps are multiplied at once: one product of
 # taps · channels rows uses the machine better than many products of a few rows.
 FEW_CHANNELS = 16
+# So many pieces of the batch are convolved apart where `choice.py` says so.
+PIECES = 4
 
 Pads = Sequence[tuple[int, int]]
 
@@ -109,6 +111,11 @@ def _backward(stride, pads, dilation, saved, gradient):
     def of_kernel(x, gradient):
         if choice.kernel_gradient_by_winograd(shape):
             return winograd.kernel_gradient(x, gradient, pads)
+        if choice.kernel_gradient_by_pieces(shape):
+            # XLA's window is as large as the image, and its batch the channels: it wants few.
+            pieces = range(0, len(x), -(-len(x) // PIECES))
+            return sum(by_xla(x[i:j], gradient[i:j], kernel)[1]
+                       for i, j in zip(pieces, (*pieces[1:], len(x))))
         return _kernel_gradient(x, gradient, kernel.shape, stride, pads, dilation)
 
     def by_xla(x, gradient, kernel):
