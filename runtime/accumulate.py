@@ -80,10 +80,18 @@ def accumulating_step(
 def cut(batch: Batch, number: jax.Array, pieces: int) -> Batch:
     """A piece of a batch: every row whose number leaves the remainder `number`.
 
-    Neighbours go to different pieces, so that each device has a part of every piece.
+    Neighbours go to different pieces, so that each device has a part of every piece. A batch
+    that was filled up to share it among devices is filled up again to make equal pieces.
     """
+    missing = -len(batch.rows) % pieces
+
     def rows(array: jax.Array) -> jax.Array:
+        if missing:
+            array = jnp.concatenate([array, jnp.repeat(array[:1], missing, axis=0)])
         split = array.reshape(-1, pieces, *array.shape[1:])
         return jax.lax.dynamic_index_in_dim(split, number, axis=1, keepdims=False)
 
-    return jax.tree.map(rows, batch)
+    size, taken = len(batch.rows), jax.tree.map(rows, batch)
+    # Row r of the batch is row r // pieces of its piece.
+    places = jnp.arange((size + missing) // pieces) * pieces + number
+    return taken._replace(rows=taken.rows & (places < size))
