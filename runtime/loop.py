@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -261,14 +261,15 @@ def train(
 
     params, rest = kept or _judged(job, setup, state)
     with stage("test", listeners):
-        test, raw = evaluate(job, setup, "test", params, rest, pause), {}
+        details: dict[str, Any] = {}
+        test, raw = evaluate(job, setup, "test", params, rest, pause, details), {}
         if state.ema is not None:
             raw = evaluate(job, setup, "test", state.params, state.rest, pause)
     keeper.wait()
     setup.model.put(job.model, params, rest)
     result = Result(test, now.epoch - 1, now.step, now.best_epoch or now.epoch - 1,
                     time.monotonic() - begun, parameters, recipe.seed,
-                    task.baselines(dataset) if test else {}, raw)
+                    task.baselines(dataset) if test else {}, raw, details)
     for listener in listeners:
         listener.end(result)
     return result
@@ -276,7 +277,7 @@ def train(
 
 def evaluate(
     job: Job, setup: Setup, part: str, params: Arrays, rest: Arrays,
-    pause: Callable[[], None] = lambda: None,
+    pause: Callable[[], None] = lambda: None, details: dict[str, Any] | None = None,
 ) -> dict[str, float]:
     """The figures of a part, every example once; {} where it is empty.
 
@@ -287,6 +288,7 @@ def evaluate(
         params: the parameters to judge.
         rest: the model's other arrays.
         pause: called after each batch; it may raise.
+        details: gets what the task has to say beyond figures.
     """
     data, recipe, place = setup.parts[part], job.training.train, setup.placement
     if not data.size:
@@ -294,7 +296,10 @@ def evaluate(
     size = recipe.evaluation_batch_size or recipe.batch_size
     meter = evaluation.measured(setup.model, setup.measure, params, rest, data, size, setup.key,
                      cut=place.cut, pause=pause)
-    return setup.task.finish(meter.means(), setup.dataset)
+    means = meter.means()
+    if details is not None:
+        details.update(setup.task.details(means, setup.dataset))
+    return setup.task.finish(means, setup.dataset)
 
 
 def _judged(job: Job, setup: Setup, state: State) -> tuple[Arrays, Arrays]:

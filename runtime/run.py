@@ -260,8 +260,9 @@ def _execute(
 
         known = preprocessing.Preprocessing.of(dataset)
         trained = Trained(model, training, prepared.inputs, known, folder)
-        part = dataset.test if dataset.test.size else dataset.validation
-        details = trained.evaluate(part)[1] if part.size else {}
+        details = result.details
+        if not dataset.test.size and dataset.validation.size:
+            details = trained.evaluate(dataset.validation)[1]
         write_report(folder, prepared, plan_of(prepared), trained, dataset, details)
     return result
 

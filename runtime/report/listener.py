@@ -87,6 +87,7 @@ class Epoch:
     rate: float | None = None
     memory: int | None = None
     raw: Figures = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Result:
         seed: the training seed.
         raw: figures of the test part with the weights as the optimiser left them, where averaged
             ones are kept; else {}.
+        details: what the task has to say of the test part beyond figures: scores by class, …
     """
 
     test: Figures
@@ -115,6 +117,7 @@ class Result:
     seed: int
     baselines: Mapping[str, Figures] = field(default_factory=dict)
     raw: Figures = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The content of summary.json."""
