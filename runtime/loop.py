@@ -193,9 +193,11 @@ def train(
             keeper.wait()
             raise Stopped(stop.signal, now.step, saved)
 
-    def fail(number: int) -> NoReturn:
-        """End the run whose loss in a step was not a number."""
-        raise _not_finite(job, setup, keeper, state, number)
+    def fail() -> NoReturn:
+        """End the run: a loss, or a parameter after the last step, is not a number."""
+        meter.means()  # an earlier step's figures may be on their way
+        seen = now.step if meter.bad is None else now.step - now.position + meter.bad
+        raise _not_finite(job, setup, keeper, state, seen)
 
     beginning = Beginning(
         job.name, parameters, {name: data.size for name, data in setup.parts.items()}, epochs,
@@ -219,22 +221,22 @@ def train(
             now.step += 1
             now.position += 1
             if meter.bad is not None:
-                fail(now.step - now.position + meter.bad)
+                fail()
             so_far = partial(_so_far, meter, task, dataset)
             for listener in listeners:
                 listener.step(now.step, so_far)
             if keeper.due(now) and not save():
-                fail(now.step)
+                fail()
             pause()
         figures = task.finish(meter.means(), dataset)
         if meter.bad is not None:
-            fail(now.step - now.position + meter.bad)
+            fail()
         elapsed = time.monotonic() - started
         size = setup.table.size(now.epoch)
         speed = (now.step - before) * size / elapsed if now.step > before else None
         # From here a longer run can go on: it must not know how this one ended.
         if now.step == steps and not save():
-            fail(now.step)
+            fail()
 
         validation, raw = {}, {}
         last = now.epoch == epochs
@@ -257,7 +259,7 @@ def train(
         now.epoch, now.position, meter = now.epoch + 1, 0, Meter()
         ends = end is not None and end.is_over(now)
         if (ends or keeper.due(now, epoch_is_over=True)) and not last and not save():
-            fail(now.step)
+            fail()
 
     params, rest = kept or _judged(job, setup, state)
     with stage("test", listeners):

@@ -142,6 +142,9 @@ def evaluate(
 
     On its test part, or on other data.
     """
+    from runtime import startup
+
+    startup.prepare()
     from runtime.cli.predict import evaluate
 
     evaluate(run, data, part, batch_size=batch, json=json)
@@ -160,6 +163,9 @@ def predict(
 
     Each input gets a line of JSON.
     """
+    from runtime import startup
+
+    startup.prepare()
     from runtime.cli.predict import predict
 
     predict(run, inputs, batch_size=batch, top=top)
@@ -192,6 +198,9 @@ def sweep(
         "--resume", help="Go on with the sweep in DIR, or the latest one of this name.")] = False,
 ) -> None:
     """Train a recipe with the values that its `search` tries, and tell which were best."""
+    from runtime import startup
+
+    startup.prepare()
     from runtime.cli.sweep import run
 
     raise typer.Exit(run(spec, variant, set_, trials=trials, out=out, resume=resume, json=json))
