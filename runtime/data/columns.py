@@ -57,6 +57,8 @@ def fills(train: Table, names: Sequence[str], policy: Missing) -> dict[str, floa
 
 def scale_of(values: np.ndarray, names: Sequence[str]) -> Scale:
     """The mean and deviation of columns (rows, columns), which puts them on 0 and 1."""
+    if not len(values):  # the run will say that the part is empty
+        return no_scale(names)
     deviation = values.std(axis=0)
     return Scale(tuple(names), values.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
 

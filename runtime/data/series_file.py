@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from runtime.data.tabular import Table
     from runtime.data.timeline import Step
 
+GAPS = "`gaps: previous` repeats the value before, `gaps: interpolate` draws a line"
+# A longer gap, in steps, is rather a mistyped date.
+LONGEST_GAP = 1_000_000
+# Steps behind the first one beyond which floats are no longer exact.
+FARTHEST = 2.0**53
+
 
 class SeriesFile(Windowed):
     """A table with a row for each step of time, of one series or of several.
@@ -258,20 +264,25 @@ class SeriesFile(Windowed):
 
         assert self.time is not None
         times = table.columns[self.time]
+        for row in np.flatnonzero(at > FARTHEST)[:1].tolist():
+            raise table.wrong(row, self.time, f"{times[row]} is too far behind the first row",
+                              notes=[f"a step is {step}"], help="correct the time, or `step`")
         for row in np.flatnonzero(~(np.abs(at - np.round(at)) < 1e-6))[:1].tolist():
             raise table.wrong(row, self.time, f"{times[row]} is not a whole number of steps of "
                                               f"{step} behind the first row",
                               help="say `step: …`, or correct the time")
         jumps = np.flatnonzero(np.diff(np.round(at)) > 1)
-        if len(jumps) and self.gaps == "error":
-            row = int(jumps[0]) + 1
+        too_far = np.flatnonzero(np.diff(at) > LONGEST_GAP)
+        if len(jumps) and (self.gaps == "error" or len(too_far)):
+            row = int((too_far if len(too_far) else jumps)[0]) + 1
             count = round(float(at[row] - at[row - 1])) - 1
             raise table.wrong(
                 row, self.time,
-                f"{count} step{'s are' if count > 1 else ' is'} missing before {times[row]}",
+                f"{count:,} step{'s are' if count > 1 else ' is'} missing before {times[row]}",
                 notes=[f"a step is {step}",
                        *([f"there are {len(jumps):,} such gaps"] if len(jumps) > 1 else [])],
-                help="`gaps: previous` repeats the value before, `gaps: interpolate` draws a line")
+                help=f"no more than {LONGEST_GAP:,} are filled: correct the time, or `step`"
+                if len(too_far) else GAPS)
 
     def _run(
         self, name: str, table: Table, at: np.ndarray, cut: tuple[int, int] | None,
@@ -316,8 +327,7 @@ def _filled(table: Table, name: str, rule: str, at: np.ndarray | None = None) ->
     absent = np.flatnonzero(np.isnan(read))
     if len(absent) and rule == "error":
         raise table.wrong(int(absent[0]), name, f"`{name}` has no value",
-                          help="`gaps: previous` repeats the value before, `gaps: interpolate` "
-                               "draws a line")
+                          help=GAPS)
     if len(absent) == len(read) or (len(absent) and rule == "previous" and absent[0] == 0):
         raise missing(table, 0, name, len(absent), "a series begins with a value")
     at = np.arange(len(read)) if at is None else at

@@ -23,6 +23,8 @@ from runtime.data.files import failure, read_bytes, read_text, shown
 # What stands for a value that is not there.
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"})
 MAX_CELL = 2**28
+# Numbers above this have no square, and so no deviation.
+LARGEST = 1e150
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -81,8 +83,9 @@ class Table:
             array = np.array([self._number(name, row, v) for row, v in enumerate(cleaned)])
         if array.shape != (self.size,):
             raise self.wrong(0, name, f"`{name}` holds lists, not numbers")
-        for row in np.flatnonzero(np.isinf(array)):
-            raise self.wrong(int(row), name, f"`{name}` is infinite")
+        for row in np.flatnonzero(np.abs(array) > LARGEST):
+            what = "infinite" if np.isinf(array[row]) else "too large"
+            raise self.wrong(int(row), name, f"`{name}` is {what}")
         return array
 
     def texts(self, name: str) -> list[str | None]:

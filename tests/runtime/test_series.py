@@ -136,6 +136,14 @@ def test_a_gap_is_an_error_with_its_place_and_the_rules_that_fill_it(tmp_path):
     assert "gaps: previous" in found.help and found.notes == ("a step is 1 day",)
 
 
+def test_a_gap_as_of_a_mistyped_year_is_never_filled(tmp_path):
+    rows = rows_of(range(20))
+    rows[19]["day"] = "9024-01-20"
+    it = source(series=written(rows, tmp_path / "t.csv"), time="day", gaps="previous")
+    found = complaint(it.load)
+    assert "steps are missing before 9024-01-20" in found.headline and "correct" in found.help
+
+
 @pytest.mark.parametrize("rule, filled", [("previous", [4, 4, 4, 4]),
                                           ("interpolate", [4, 5, 6, 7])])
 def test_a_gap_is_filled_by_the_declared_rule(tmp_path, rule, filled):

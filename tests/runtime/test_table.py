@@ -239,6 +239,7 @@ def test_the_same_row_in_two_parts_is_an_error_that_names_both(tmp_path):
     ('a,b\n1,"2\n', "F0633", None, "not well formed"),
     ("a,b\n1,2\n1,x\n", "F0633", (3, 3), "`b` is a number, and `x` is none"),
     ("a,b\n1,2\n1,inf\n", "F0633", (3, 3), "`b` is infinite"),
+    ("a,b\n1,2\n1,1e200\n", "F0633", (3, 3), "`b` is too large"),
     ("a,c\n1,2\n", "F0632", None, "has no column `b`"),
 ])
 def test_a_wrong_table_is_told_with_its_line(tmp_path, text, code, place, headline):
@@ -300,6 +301,29 @@ def test_fields_that_do_not_go_together_are_refused(fields):
     with pytest.raises(ValidationError) as caught:
         source(table="t.csv", **fields)
     assert [error["type"] for error in caught.value.errors()] == ["problem"]
+
+
+def test_files_of_anything_give_data_or_a_diagnostic(tmp_path):
+    random = np.random.default_rng(0)
+    cells = ["1", "2.5", "", "NA", "a", "a b", '"', '"q"', "2024-01-01", "inf", "é", "\0", "[1]"]
+    sources = [{"table": "", "target": "a"}, {"table": "", "target": "b", "classes": 2},
+               {"table": "", "target": "a", "missing": "mean", "columns": "b"},
+               {"series": "", "forecast": "a", "window": 2, "time": "b", "gaps": "previous"},
+               {"documents": "", "input": "a", "target": "b"}, {"text": "", "length": 3}]
+    loaded = 0
+    for number in range(200):
+        fields = dict(sources[number % len(sources)])
+        path = tmp_path / ("t.csv", "t.tsv", "t.jsonl")[number % 7 % 3]
+        rows = [",".join(random.choice(cells, random.choice([2, 2, 2, 2, 3])))
+                for _ in range(number % 9)]
+        path.write_text("\n".join(["a,b", *rows]) if number % 10 else bytes(
+            random.integers(0, 256, 60, np.uint8)).decode("latin1"), encoding="utf-8")
+        fields[next(iter(fields))] = str(path)
+        try:
+            loaded += source(**fields).load().train.size > 0
+        except SpecError as error:
+            assert error.diagnostics[0].code.startswith("F063")
+    assert loaded > 10
 
 
 RECIPE = """\
