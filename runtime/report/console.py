@@ -139,7 +139,8 @@ def shown(figures: Figures) -> str:
 
 def figure(name: str, value: float) -> str:
     """A figure as a person reads it: "98.89 %", "0.0412"."""
-    if name.rpartition("/")[2].removeprefix("macro_").removeprefix("mean_") in PERCENT:
+    word = name.rpartition("/")[2].rpartition("_")[2]
+    if word in PERCENT or word.removeprefix("top").isdigit():
         return f"{100 * value:.2f} %"
     return f"{value:.4g}"
 

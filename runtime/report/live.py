@@ -188,8 +188,8 @@ def table_columns(first: Epoch, beginning: Beginning | None, room: int) -> list[
         columns.append(_figures(
             "validation", name, lambda e, n=name: e.validation.get(n), 1 + 2 * place))
     columns += [
-        Column(("", "ex/s"), lambda e: speed(e.rate) if e.rate else "", 50, 7),
-        Column(("", "MiB"), lambda e: f"{e.memory / 2**20:,.0f}" if e.memory else "", 51, 6),
+        Column(("", "ex/s"), lambda e: speed(e.rate) if e.rate else "", 1000, 7),
+        Column(("", "MiB"), lambda e: f"{e.memory / 2**20:,.0f}" if e.memory else "", 1001, 6),
         Column(("", "time"), lambda e: span(e.seconds), 3, 7),
     ]
     kept, used = set(), 0

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.report.console import console, figure, span, speed
 from runtime.report.listener import Beginning, Epoch, Listener, Result, Stage, stage
+from runtime.report.live import heads, row, table_columns
 
 BEGINNING = Beginning("small", 1858, {"train": 1257, "validation": 180, "test": 360}, 12, 60, 5,
                       "cpu")
@@ -110,6 +111,16 @@ def test_no_line_of_the_table_or_the_bar_is_wider_than_the_terminal(
     assert bars and all(len(line) < columns for line in [*table, *bars])
 
 
+@pytest.mark.parametrize("room", range(20, 150, 7))
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_a_table_of_any_figures_fits(room: int, count: int) -> None:
+    figures = {"loss": 0.5} | {f"figure{i}": 0.5 for i in range(count)}
+    told = Epoch(3, 15, 700.0, 0.01, figures, figures, 1234.5, 300 * 2**20)
+    columns = table_columns(told, BEGINNING, room)
+    assert all(len(line) <= room - 2 for line in [*heads(columns), row(columns, told)])
+    assert len({column.rank for column in columns}) == len(columns)
+
+
 def test_a_narrow_terminal_keeps_the_losses(size: Callable[[int], None]) -> None:
     size(60)
     lines = screen(told("auto", Terminal()))
@@ -143,6 +154,6 @@ def test_a_stage_that_fails_does_not_end() -> None:
 def test_numbers_are_short() -> None:
     assert [span(s) for s in (0.421, 12.34, 99.96, 185, 3785)] == [
         "0.42 s", "12.3 s", "1:40", "3:05", "1:03:05"]
-    assert [figure("accuracy", 0.98889), figure("val/macro_f1", 0.5), figure("loss", 0.0412345)] \
-        == ["98.89 %", "50.00 %", "0.04123"]
+    assert [figure("accuracy", 0.98889), figure("val/macro_f1", 0.5), figure("top5", 0.5),
+            figure("loss", 0.0412345)] == ["98.89 %", "50.00 %", "50.00 %", "0.04123"]
     assert [speed(r) for r in (12345.6, 12.34)] == ["12,346", "12.3"]
