@@ -39,7 +39,7 @@ def accumulating_step(
     Args:
         loss: what to make small.
         optimizer: how.
-        pieces: how many there are; the batch is a multiple of it.
+        pieces: how many there are.
         advance: moves the averaged parameters, where the recipe wants any.
 
     Returns:
@@ -80,8 +80,8 @@ def accumulating_step(
 def cut(batch: Batch, number: jax.Array, pieces: int) -> Batch:
     """A piece of a batch: every row whose number leaves the remainder `number`.
 
-    Neighbours go to different pieces, so that each device has a part of every piece. A batch
-    that was filled up to share it among devices is filled up again to make equal pieces.
+    Neighbours go to different pieces, so that each device has a part of every piece. Where the
+    pieces would not be equal, rows that do not count fill them up.
     """
     missing = -len(batch.rows) % pieces
 

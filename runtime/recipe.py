@@ -109,15 +109,6 @@ class Train(Section):
         return self.keep if self.keep.weights == "best" else None
 
     @model_validator(mode="after")
-    def _pieces_are_equal(self) -> Self:
-        sizes = {self.batch_size, *(size for _, size in self.batch_size_changes.values)}
-        for size in sorted(sizes):
-            if size % self.accumulate:
-                raise problem(f"a batch of {size} cannot be worked through in {self.accumulate} "
-                              "equal pieces", help="make `batch_size` a multiple of `accumulate`")
-        return self
-
-    @model_validator(mode="after")
     def _has_one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise problem("a run is given either by `epochs` or by `steps`",

@@ -14,6 +14,7 @@ from compiler.scope import Budget
 from compiler.tree import Mapping
 from runtime.cli.terminal import columns, show
 from runtime.recipe import Recipe, check_training, is_recipe, read_training
+from runtime.train_checks import check_train
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, json: bool,
@@ -106,5 +107,7 @@ def _check_program(program: Program, report: Report) -> None:
         training = read_training(document, program.tree, report)
     graph = graph_of(program, report)
     if training is not None:
-        check_training(training, {v.name: v.type for v in graph.inputs},
-                       {name: v.type for name, v in graph.outputs.items()}, report)
+        inputs = check_training(training, {v.name: v.type for v in graph.inputs},
+                                {name: v.type for name, v in graph.outputs.items()}, report)
+        if len(inputs) == len(graph.inputs):
+            check_train(training, graph, inputs, report)

@@ -11,6 +11,7 @@ from compiler.diagnostics import Report, SpecError, diagnostic, nearest
 from compiler.source import Span
 from compiler.types import TensorType
 from runtime.tasks.task import Task, has_field, has_output
+from runtime.tasks.weights import ClassWeights
 
 if TYPE_CHECKING:
     import jax
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from runtime.data.dataset import Dataset
 
 Weight = Annotated[float, Field(ge=0)]
-Weights = Annotated[list[Weight], Field(min_length=1)]
 # With more classes than this a table of who was taken for whom is too large to read.
 CONFUSED = 100
 
@@ -38,7 +38,7 @@ class Labelling(Task):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1,
         description="the part of the target spread over all classes in training")
-    class_weights: Literal["balanced"] | Weights | dict[str, Weight] | None = Field(
+    class_weights: ClassWeights = Field(
         default=None, description="what a mistake costs in training, by class: a list in the "
                                   "order of the classes, a map from their names (1 for the "
                                   "others), or `balanced`, so that each class costs the same "

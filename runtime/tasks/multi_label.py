@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from compiler.diagnostics import Report
 from compiler.source import Span
 from compiler.types import TensorType
 from runtime.tasks.task import Task, has_field, has_output
+from runtime.tasks.weights import PositiveWeights
 
 if TYPE_CHECKING:
     import jax
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
     from runtime.data.dataset import Dataset, Meaning
-
-Weight = Annotated[float, Field(ge=0)]
 
 
 class MultiLabel(Task):
@@ -44,7 +43,7 @@ class MultiLabel(Task):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1,
         description="how far the targets in training move from 0 and 1 towards one half")
-    positive_weights: Literal["balanced"] | list[Weight] | Weight | None = Field(
+    positive_weights: PositiveWeights = Field(
         default=None, description="what a missed yes costs in training: one number, a list by "
                                   "label, or `balanced`, so that yes and no cost the same in all")
 

@@ -5,7 +5,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 import flaxspec
 from compiler.diagnostics import Report, SpecError
@@ -169,6 +169,19 @@ def checked(given, output, field, kind):
 THREE = TensorType(("channels",), (3,))
 PIXELS = TensorType(("height", "width", "channels"), (4, 4, 3))
 STEPS = TensorType(("time", "channels"), ("text", 3))
+
+
+@pytest.mark.parametrize("name, field, value", [
+    ("classification", "class_weights", "balance"), ("classification", "class_weights", [1, -1]),
+    ("classification", "class_weights", []), ("classification", "class_weights", {"cat": "x"}),
+    ("classification", "class_weights", 2.0), ("multi_label", "positive_weights", {"a": 1.0}),
+    ("multi_label", "positive_weights", True), ("multi_label", "positive_weights", "equal"),
+])
+def test_wrong_weights_are_one_complaint(name, field, value):
+    with pytest.raises(ValidationError) as caught:
+        task({name: {field: value}})
+    error, = caught.value.errors()
+    assert error["type"] == "problem" and error["loc"][-1] == field
 
 
 @pytest.mark.parametrize("given, output, field, kind, right", [
