@@ -171,13 +171,18 @@ def _plan(plan: Plan) -> str:
                      str(branch.last.output), f"{params:,}" if params else "",
                      f"{macs:,}" if macs else ""])
     totals = plan.totals
-    memory = totals.activation_bytes["training"] / 2**20
+    memory = totals.activation_bytes["training"]
     tiles = [tile(f"{totals.params:,}", "parameters"),
              tile(f"{totals.macs:,}", "multiply-accumulates an example"),
-             tile(f"{totals.weight_bytes / 2**20:.2f} MiB", "weights in float32"),
-             tile(f"{memory:.1f} MiB", f"kept for a batch of {plan.batch}")]
+             tile(_bytes(totals.weight_bytes), "weights in float32"),
+             tile(_bytes(memory), f"kept for a batch of {plan.batch}")]
     return f'<div class="tiles">{"".join(tiles)}</div>' + table(
         ["layer", "what it is", "output", "params", "MACs"], rows, "<<<>>", "plan")
+
+
+def _bytes(count: int) -> str:
+    """"97.7 MiB", "1.3 KiB"."""
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"
 
 
 def _architecture(graph: Graph) -> str:
