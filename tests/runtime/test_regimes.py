@@ -218,6 +218,7 @@ def pictures(count=64, real=None):
 
 def test_mixup_blends_rows_and_their_partners_in_shares():
     batch = mixing(Mix(mixup=0.5), FIELDS)(pictures(), jax.random.key(0))
+    assert batch.mixing is not None
     partner, share = batch.mixing
     expected = share * jnp.arange(64) + (1 - share) * partner
     np.testing.assert_allclose(batch.arrays["image"][:, 3, 3, 0], expected, rtol=1e-5)
@@ -226,6 +227,7 @@ def test_mixup_blends_rows_and_their_partners_in_shares():
 
 def test_cutmix_pastes_a_rectangle_whose_area_is_the_share():
     batch = mixing(Mix(cutmix=1.0), FIELDS)(pictures(), jax.random.key(1))
+    assert batch.mixing is not None
     partner, share = batch.mixing
     images = np.asarray(batch.arrays["image"])[..., 0]
     for row in range(64):
