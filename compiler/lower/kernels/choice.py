@@ -21,7 +21,7 @@ FEWEST = 64
 # A window of so many taps is large: the slices of all of them are much more than the input.
 LARGE_WINDOW = 25
 # Matrix products over fewer rows than this are all overhead.
-FEWEST_PLACES = 512
+FEWEST_PLACES = 64
 
 
 class Shape(NamedTuple):
