@@ -1,7 +1,7 @@
 """The maximum of windows, with a gradient that is fast on a CPU.
 
 XLA's gradient looks for each window's largest element again, one element after another on one
-thread. Here the forward pass notes which tap of the window won, and the gradient of each input
+thread. Here the backward pass finds which tap of each window won, and the gradient of an input
 is the sum over the windows it may have won: for each phase of the stride a sum of shifted
 arrays, as in `compiler/lower/kernels/strided.py`.
 """
@@ -63,34 +63,41 @@ def _max_pool(x, window, stride, pads):
 
 
 def _forward(x, window, stride, pads):
-    y = plain(x, window, stride, pads)
-    return y, (x, y)
+    return plain(x, window, stride, pads), x
 
 
-def _backward(window, stride, pads, saved, gradient):
-    x, y = saved
-
-    def by_taps(x, y, gradient):
-        winner = _winner(x, y, window, stride, pads)
+def _backward(window, stride, pads, x, gradient):
+    def by_taps(x, gradient):
+        winner = _winner(x, window, stride, pads, gradient.shape[1:-1])
         return _by_phases(gradient, winner, x.shape[1:-1], window, stride, pads)
 
-    def by_xla(x, y, gradient):
+    def by_xla(x, gradient):
         return jax.vjp(lambda x: plain(x, window, stride, pads), x)[1](gradient)[0]
 
-    return (lax.platform_dependent(x, y, gradient, cpu=by_taps, default=by_xla),)
+    return (lax.platform_dependent(x, gradient, cpu=by_taps, default=by_xla),)
 
 
 _max_pool.defvjp(_forward, _backward)
 
 
-def _winner(x, y, window, stride, pads) -> Array:
-    """The number of the first tap that equals the maximum, for each place; int8."""
+def _winner(x, window, stride, pads, places) -> Array:
+    """The number of the first tap with the largest element, for each place; int8.
+
+    Taps are compared with one another, not with the maximum of the forward pass: a compiler may
+    compute `x` a second time for this one, and round it otherwise.
+    """
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
-    winner = jnp.full(y.shape, -1, jnp.int8)
-    for number, tap in reversed(list(enumerate(product(*map(range, window))))):
-        ends = [t + (n - 1) * s + 1 for t, n, s in zip(tap, y.shape[1:-1], stride)]
+    best = winner = None
+    for number, tap in enumerate(product(*map(range, window))):
+        ends = [t + (n - 1) * s + 1 for t, n, s in zip(tap, places, stride)]
         piece = lax.slice(padded, (0, *tap, 0), (len(x), *ends, x.shape[-1]), (1, *stride, 1))
-        winner = jnp.where(piece == y, jnp.int8(number), winner)
+        if best is None or winner is None:
+            best, winner = piece, jnp.zeros(piece.shape, jnp.int8)
+            continue
+        larger = piece > best
+        best = jnp.where(larger, piece, best)
+        winner = jnp.where(larger, jnp.int8(number), winner)
+    assert winner is not None
     return winner
 
 
