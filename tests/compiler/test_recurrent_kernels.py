@@ -163,7 +163,8 @@ def test_vmap_and_checkpoint_change_nothing(case):
     axes = {k: by_row.get(k) for k in given}
     single = {k: v[:, None] if axes[k] == 0 else v for k, v in given.items()}
     mapped = compiled(jax.vmap(run, in_axes=(axes,)))(single)
-    close([m[:, 0] for m in mapped], compiled(run)(given), 1e-6)
+    # In float32 sums in another order differ by some steps of rounding.
+    close([m[:, 0] for m in mapped], compiled(run)(given), 1e-5)
 
     @compiled
     def gradients(given):
@@ -172,7 +173,7 @@ def test_vmap_and_checkpoint_change_nothing(case):
                 jax.grad(lambda g: total(again(g)))(given))
 
     plain, recomputed = gradients(given)
-    close(recomputed, plain, 1e-6)
+    close(recomputed, plain, 1e-5)
 
 
 @every_case
