@@ -28,7 +28,7 @@ from compiler.expressions import is_formula
 from compiler.names import layer_name_problem, value_name_problem
 from compiler.ops import FAMILIES, WORDS, operator
 from compiler.ops.base import Operator
-from compiler.parse import Mapping, Node, Scalar, Sequence, plain
+from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.scope import check_names
 from compiler.source import Span
 from compiler.spec import Choose, Each, Head, Loop, Repeat, Section
@@ -148,7 +148,7 @@ def read_layers(
         numbers: the uses of each word in the scope so far; a new scope where not given.
     """
     numbers = Counter() if numbers is None else numbers
-    if node is None or isinstance(node, Scalar) and node.value is None:
+    if (node := present(node)) is None:
         return ()
     items = node if isinstance(node, Sequence) else [node]
     return tuple(_read_layer(item, words, report, numbers) for item in items)
@@ -293,7 +293,7 @@ def _read_word(
     if word not in words:
         _report_unknown(word, span, words, report)
         return _broken(span, modifiers)
-    if isinstance(value, Scalar) and value.value is None:
+    if present(value) is None:
         value = None
     numbered = word.replace(".", "_")
     if word == "layers" and isinstance(value, Scalar) and isinstance(value.value, str):

@@ -16,11 +16,11 @@ from compiler.compose import Composer
 from compiler.diagnostics import Diagnostic, Report, SpecError, diagnostic, nearest
 from compiler.draft import Draft, Trap
 from compiler.source import Source, Span
-from compiler.tree import Mapping, Node, Scalar, Sequence, comment_after, plain, scalar
+from compiler.tree import Mapping, Node, Scalar, Sequence, comment_after, plain, present, scalar
 
 __all__ = [
     "Mapping", "Node", "Scalar", "Sequence", "comment_after", "parse", "parse_value", "plain",
-    "read_source", "scalar",
+    "present", "read_source", "scalar",
 ]
 
 # The limits on a text; those on a tree are in `compose`.

@@ -20,7 +20,17 @@ from compiler.names import form_problem, value_name_problem
 from compiler.ops import WORDS
 from compiler.ops.base import Operator
 from compiler.params import Given, ParamSpec, bind, check_values, read_params
-from compiler.parse import Mapping, Node, Scalar, parse, parse_value, plain, read_source, scalar
+from compiler.parse import (
+    Mapping,
+    Node,
+    Scalar,
+    parse,
+    parse_value,
+    plain,
+    present,
+    read_source,
+    scalar,
+)
 from compiler.parse import Sequence as SequenceNode
 from compiler.scope import Budget, Enough, Scope, check_names, with_let
 from compiler.source import Source, Span
@@ -415,7 +425,7 @@ class _Loader:
     ) -> dict[str, Given]:
         """The values of a variant, those it extends first; every variant is checked."""
         variants, report = document.variants, self.report
-        if variants is None or isinstance(variants, Scalar) and variants.value is None:
+        if (variants := present(variants)) is None:
             variants = Mapping({}, Span(Source(name, ""), 1, 1, 1, 1))
         if not isinstance(variants, Mapping):
             report.error(
@@ -430,7 +440,7 @@ class _Loader:
             if isinstance(node, Mapping):
                 own = {k: n for k, n in node.items() if k != "extends"}
                 check_values(params, Mapping(own, node.span, node.key_spans), report, f"`{name}`")
-            elif not (isinstance(node, Scalar) and node.value is None):
+            elif present(node) is not None:
                 report.error(
                     "F0201",
                     f"variant `{key}` is a map of values for params",
@@ -520,7 +530,7 @@ class _Loader:
 
     def defaults(self, document: Document) -> dict[str, Mapping]:
         node = document.defaults
-        if node is None or isinstance(node, Scalar) and node.value is None:
+        if (node := present(node)) is None:
             return {}
         if not isinstance(node, Mapping):
             self.report.error(
@@ -593,7 +603,7 @@ class _Loader:
     def uses_of(self, program: Program, stack: tuple[Path, ...]) -> None:
         """Bring in the blocks of used files, under their prefixes."""
         node = program.document.use
-        if node is None or isinstance(node, Scalar) and node.value is None:
+        if (node := present(node)) is None:
             return
         if not isinstance(node, Mapping):
             self.report.error(
@@ -662,7 +672,7 @@ class _Loader:
 
     def given(self, node: Node | None, program: Program) -> dict[str, Given]:
         """The values of a `with:`."""
-        if node is None or isinstance(node, Scalar) and node.value is None:
+        if (node := present(node)) is None:
             return {}
         if not isinstance(node, Mapping):
             self.report.error(
@@ -677,7 +687,7 @@ class _Loader:
 
     def read_blocks(self, program: Program) -> None:
         node, report = program.document.blocks, self.report
-        if node is None or isinstance(node, Scalar) and node.value is None:
+        if (node := present(node)) is None:
             return
         if not isinstance(node, Mapping):
             report.error(
@@ -771,7 +781,7 @@ class _Loader:
 
     def outputs(self, node: Node | None) -> dict[str, tuple[str, Span]]:
         """An `outputs:` section: output name to the local name it stands for."""
-        if node is None or isinstance(node, Scalar) and node.value is None:
+        if (node := present(node)) is None:
             return {}
         if not isinstance(node, Mapping):
             self.report.error(

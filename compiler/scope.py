@@ -11,7 +11,7 @@ from compiler.expressions import FormulaError, evaluate, is_formula, parse_formu
 from compiler.expressions.values import Meter
 from compiler.names import value_name_problem
 from compiler.parse import Mapping as MapNode
-from compiler.parse import Node, Scalar, Sequence
+from compiler.parse import Node, Scalar, Sequence, present
 
 # Steps that all formulas of one compilation may take together. One formula is bounded by
 # itself; a loop evaluates it thousands of times.
@@ -188,7 +188,7 @@ def check_names(node: Node | None, what: str, section: str, report: Report) -> N
         section: what the section is: "`params` is a map from names to defaults or types".
         report: where errors go.
     """
-    if node is None or isinstance(node, Scalar) and node.value is None:
+    if (node := present(node)) is None:
         return
     if not isinstance(node, MapNode):
         report.error("F0201", section, node.span)

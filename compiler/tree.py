@@ -78,6 +78,11 @@ def plain(node: Node) -> Any:
     return node.value
 
 
+def present(node: Node | None) -> Node | None:
+    """What stands behind a key; None where the key is not there, or has nothing or `null`."""
+    return None if isinstance(node, Scalar) and node.value is None else node
+
+
 def scalar(value: Value, span: Span) -> Scalar:
     """A scalar that nobody wrote, as if it stood at `span`."""
     words = {True: "true", False: "false"}

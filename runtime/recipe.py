@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, Tag, TypeAdapter, ValidationError, model_
 
 from compiler.check import expected, shown
 from compiler.diagnostics import Report, nearest
-from compiler.parse import Mapping, Node, Scalar, Sequence, plain
+from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.source import Span
 from compiler.spec import Document, Raw
 from compiler.types import TensorType
@@ -164,7 +164,7 @@ def read_training(
     spans: dict[str, Span] = {}
     for name, (kind, help) in SECTIONS.items():
         node = getattr(document, name, None)
-        if node is None or (isinstance(node, Scalar) and node.value is None):
+        if (node := present(node)) is None:
             report.error("F0610", f"a recipe needs `{name}`", tree.span, f"`{name}` is missing",
                          help=help)
             continue

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
-from compiler.tree import Scalar
+from compiler.tree import present
 from runtime.folder import write_json
 from runtime.recipe import read_section
 from runtime.report.listener import Epoch, Listener
@@ -86,7 +86,7 @@ def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None
     prepared = prepare(spec, report, variant=variant, assignments=assignments)
     program = prepared.program
     node = getattr(program.document, "search", None)
-    if node is None or (isinstance(node, Scalar) and node.value is None):
+    if (node := present(node)) is None:
         raise SpecError([diagnostic(
             "F0610", "a sweep needs `search`", program.tree.span, "`search` is missing",
             help="add `search: {trials: 20, space: {train.optimizer.adam: "
