@@ -1,10 +1,10 @@
-"""One trained run for every test that needs one."""
+"""One trained run for every test that needs one, and what tests of training share."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +54,38 @@ def copied(finished: Path, tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The folder where a module's runs share what XLA compiled for the first of them."""
+    import jax
+
+    folder = str(tmp_path_factory.mktemp("xla"))
+    options = {"jax_compilation_cache_dir": folder,
+               "jax_persistent_cache_min_compile_time_secs": 0.0,
+               "jax_persistent_cache_min_entry_size_bytes": -1}
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield folder
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture
+def compile_and_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[object, str, str]]:
+    """Runs `compile-and-train` in an empty folder: (status, stdout, stderr)."""
+    import runtime.cli.train as cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr("sys.argv", ["compile-and-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, *capsys.readouterr()
+
+    return call

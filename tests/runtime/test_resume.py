@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import runtime.cli.train as cli
 from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
 from runtime import checkpoint
@@ -46,21 +45,7 @@ train:
 STEPS = 20  # 5 in each of 4 epochs
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Where runs of the same recipe share what XLA compiled for the first of them."""
-    import jax
-
-    folder = str(tmp_path_factory.mktemp("xla"))
-    options = {"jax_compilation_cache_dir": folder,
-               "jax_persistent_cache_min_compile_time_secs": 0.0,
-               "jax_persistent_cache_min_entry_size_bytes": -1}
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    yield folder
-    for name, value in before.items():
-        jax.config.update(name, value)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -127,7 +112,7 @@ def assert_same(one, other):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, compiled_once):
     """What the run leaves that nobody cuts off."""
     folder = tmp_path_factory.mktemp("whole")
     go(folder)
@@ -186,11 +171,12 @@ def test_averages_mixing_changing_batches_and_carried_states_survive_too(
     assert_same(outcome(tmp_path / "cut"), outcome(tmp_path / "whole"))
 
 
-def test_a_run_killed_at_random_moments_ends_as_if_it_was_not(tmp_path, cache, whole):
+def test_a_run_killed_at_random_moments_ends_as_if_it_was_not(tmp_path, compiled_once, whole):
     """Real processes and SIGKILL; the moments are printed where it fails."""
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("every: 3", "every: 1"))
     environment = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_COMPILATION_CACHE_DIR": compiled_once,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "runtime.cli.train", "recipe.yaml", "--resume", "--out", "run",
@@ -414,18 +400,10 @@ def test_a_distance_that_means_nothing_is_a_diagnostic(value):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Runs `compile-and-train` in an empty folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
+def command(compile_and_train, tmp_path):
+    """Runs `compile-and-train` beside recipe.yaml: (status, stdout, stderr)."""
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["compile-and-train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return call
+    return compile_and_train
 
 
 def test_sigterm_ends_a_command_with_143_and_resume_takes_the_latest_run(command, monkeypatch):

@@ -9,7 +9,6 @@ import optax
 import pytest
 from safetensors.numpy import load_file
 
-import runtime.cli.train as cli
 from compiler.diagnostics import Report, SpecError
 from compiler.lower.build import build_model
 from compiler.parse import parse
@@ -45,18 +44,7 @@ train:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Runs of the same recipe share what XLA compiled for the first of them."""
-    options = {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-               "jax_persistent_cache_min_compile_time_secs": 0.0,
-               "jax_persistent_cache_min_entry_size_bytes": -1}
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def prepared(*assignments, text=RECIPE):
@@ -296,18 +284,10 @@ def test_taking_examples_of_a_part_keeps_fields_together():
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Runs `compile-and-train` in an empty folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
+def command(compile_and_train, tmp_path):
+    """Runs `compile-and-train` beside recipe.yaml: (status, stdout, stderr)."""
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["compile-and-train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return call
+    return compile_and_train
 
 
 def test_a_run_leaves_spec_metrics_weights_and_summary(command, tmp_path):
