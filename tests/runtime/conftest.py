@@ -86,6 +86,7 @@ def compile_and_train(
         monkeypatch.setattr("sys.argv", ["compile-and-train", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
-        return stop.value.code, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
 
     return call
