@@ -298,6 +298,7 @@ CODES = {
     "F0822": "a checkpoint of another model",
     "F0823": "a run that cannot go on like this",
     "F0824": "a device that is not there",
+    "F0825": "a folder that another process works in",
     "F0899": "an internal error",
 }
 

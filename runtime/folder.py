@@ -18,6 +18,7 @@ SPEC, METRICS = "spec.yaml", "metrics.jsonl"
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 PREPROCESSING, ENVIRONMENT = "preprocessing.json", "environment.json"
 REPORT = "report.html"
+LOCK = ".lock"  # held open by the process that writes in the folder
 
 
 def make_folder(out: Path | None, name: str) -> Path:
@@ -29,7 +30,7 @@ def make_folder(out: Path | None, name: str) -> Path:
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            if any(out.iterdir()):
+            if any(path.name != LOCK for path in out.iterdir()):
                 raise SpecError([diagnostic(
                     "F0801", f"`{out}` holds something already",
                     help="choose another `--out`, or leave it out to get a new folder in `runs/`")])

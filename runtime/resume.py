@@ -54,7 +54,7 @@ def folder_to_resume(out: Path | None, name: str) -> Path | None:
     found = out if out is not None else _latest(name)
     if found is None or not found.is_dir() or not any(found.iterdir()):
         return None
-    known = (files.SPEC, files.METRICS, "checkpoints", "used")
+    known = (files.SPEC, files.METRICS, files.LOCK, "checkpoints", "used")
     if not any((found / part).exists() for part in known):
         raise SpecError([diagnostic(
             "F0801", f"`{found}` is not the folder of a run",

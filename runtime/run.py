@@ -165,12 +165,14 @@ def execute(
         wish: how to make it.
 
     Raises:
-        SpecError: the run came to nothing; the folder has what happened until then.
+        SpecError: the run came to nothing; the folder has what happened until then. F0825
+            another process is at work there; nothing was changed.
         Stopped: it was asked to stop, and has.
     """
     from runtime.folder import writable
+    from runtime.lock import alone
 
-    with writable(folder):
+    with writable(folder), alone(folder):
         return _execute(prepared, folder, command, listeners, wish)
 
 

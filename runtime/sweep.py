@@ -15,7 +15,8 @@ from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.tree import present
-from runtime.folder import write_json
+from runtime.folder import writable, write_json
+from runtime.lock import alone
 from runtime.recipe import read_section
 from runtime.report.listener import Epoch, Listener
 from runtime.run import Prepared, Wish, execute, prepare
@@ -127,9 +128,18 @@ def run(
         resume: go on with what is there.
 
     Raises:
-        SpecError: F0636 optuna is missing, F0823 the folder is that of another sweep.
+        SpecError: F0636 optuna is missing, F0823 the folder is that of another sweep, F0825
+            another process is at work there.
     """
     optuna = _optuna()
+    with writable(folder), alone(folder):
+        return _run(sweep, folder, tell, optuna, resume=resume)
+
+
+def _run(
+    sweep: Plan, folder: Path, tell: Callable[[Trial, Trial | None], None], optuna: Any, *,
+    resume: bool,
+) -> list[Trial]:
     if resume and (folder / REQUEST).exists():
         _check_same(sweep, folder)
     else:

@@ -224,6 +224,44 @@ def test_the_finished_run_can_be_taken_up_and_stays_the_same(tmp_path, whole):
     assert_same(outcome(tmp_path), whole)
 
 
+# ------------------------------------------------------------------- two at the same time
+
+
+def test_a_folder_is_written_by_one_process_at_a_time_until_it_dies(tmp_path, whole):
+    """A process holds the folder, and is killed: nothing is left that keeps others out."""
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(crash, step=8))
+    hold = ("import pathlib, sys, time\nfrom runtime.lock import alone\n"
+            "with alone(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n"
+            "    time.sleep(60)\n")
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        for resume in (True, False):
+            with pytest.raises(SpecError, match="F0825.*another process is at work in") as told:
+                go(tmp_path, resume=resume)
+            assert "--resume" in str(told.value)
+        assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    finally:
+        other.kill()
+        other.communicate()
+    go(tmp_path, resume=True)
+    assert_same(outcome(tmp_path), whole)
+
+
+def test_a_run_that_trains_refuses_another(tmp_path):
+    def another():
+        with pytest.raises(SpecError, match="F0825"):
+            go(tmp_path, resume=True)
+        raise Crash
+
+    with pytest.raises(Crash):
+        go(tmp_path, listener=At(another, step=2))
+
+
 # ----------------------------------------------------------------------- another spec
 
 
@@ -431,6 +469,17 @@ def test_resume_begins_a_run_where_there_is_none(command, tmp_path):
     status, out, _ = command("recipe.yaml", "--resume", "--set", "train.epochs=1")
     assert status == 0 and "starts afresh" in out
     assert (tmp_path / "runs/small-1/summary.json").exists()
+
+
+def test_two_commands_in_one_folder_are_told_apart_and_the_second_leaves_with_2(command, tmp_path):
+    from runtime.lock import alone
+
+    (tmp_path / "one").mkdir()
+    with alone(tmp_path / "one"):
+        for more in ((), ("--resume",)):
+            status, _, err = command("recipe.yaml", "--out", "one", *more)
+            assert status == 2 and "error[F0825]: another process is at work in `one`" in err
+    assert not any((tmp_path / "one").iterdir())
 
 
 def test_resume_refuses_the_folder_of_something_else(command, tmp_path):

@@ -75,6 +75,15 @@ def test_a_sweep_makes_its_trials_and_goes_on_after_it_was_cut_off(
         sweep.run(plan(recipe, "train.epochs=2"), folder, lambda *_: None, resume=True)
 
 
+def test_two_sweeps_do_not_share_a_folder(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from runtime.lock import alone
+
+    with alone(tmp_path), pytest.raises(SpecError, match="F0825"):
+        sweep.run(plan(recipe), tmp_path, lambda *_: None, resume=True)
+    assert not (tmp_path / sweep.REQUEST).exists()
+
+
 def test_a_trial_that_fails_is_kept_with_its_reason(
     recipe: Path, tmp_path: Path,
 ) -> None:
