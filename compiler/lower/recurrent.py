@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from compiler.lower import carry
 from compiler.lower.context import Context
 from compiler.lower.kernels import recurrent, recurrent_reference
-from compiler.lower.kernels.recurrent_conv import conv_lstm
+from compiler.lower.kernels.recurrent_conv import conv_lstm, conv_lstm_cell
 from compiler.lower.layer import Layer
 from compiler.lower.tensor import Tensor
 from compiler.ops.recurrent import (
     ConvLstm,
+    ConvLstmCell,
     Gru,
     GruCell,
     Lstm,
@@ -36,8 +37,8 @@ def apply(
     match op:
         case Rnn() | Lstm() | Gru():
             outputs = _layers(op, layer, inputs, context)
-        case RnnCell() | LstmCell() | GruCell():
-            return _one_step(op, layer, inputs)
+        case RnnCell() | LstmCell() | GruCell() | ConvLstmCell():
+            return _one_step(op, layer, inputs, context)
         case ConvLstm():
             outputs = _conv_lstm(op, layer, inputs, context)
         case _:
@@ -103,13 +104,15 @@ def _weights(layer: Layer, name: str = "") -> Weights:
 
 
 def _one_step(
-    op: RnnCell | LstmCell | GruCell, layer: Layer, inputs: tuple[Tensor, ...],
+    op: RnnCell | LstmCell | GruCell | ConvLstmCell, layer: Layer, inputs: tuple[Tensor, ...],
+    context: Context,
 ) -> tuple[Tensor, Tensor]:
-    """output and state, both (batch, channels)."""
-    x = inputs[0].array
-    weights = _weights(layer)
+    """output and state, both (batch, space…, channels)."""
+    x, axes = inputs[0].array, inputs[0].axes
+    kernel, recurrent_kernel, bias, _ = weights = _weights(layer)
+    sizes = (op.filters, op.filters) if isinstance(op, ConvLstmCell) else op.state_sizes
     given = inputs[1].array if len(inputs) > 1 else None
-    h, *c = _split(given, op.state_sizes, 1) or _zeros(x, op.state_sizes)
+    h, *c = _split(given, sizes, 1) or (jnp.zeros((*x.shape[:-1], n), x.dtype) for n in sizes)
     match op:
         case RnnCell():
             ended: State = (recurrent_reference.rnn_cell(x, *weights, h, op.activation),)
@@ -118,11 +121,12 @@ def _one_step(
                 x, *weights, h, c[0], layer.get("projection"))
         case GruCell():
             ended = (recurrent_reference.gru_cell(x, *weights, h, op.reset),)
+        case ConvLstmCell():
+            ended = conv_lstm_cell(x, kernel, recurrent_kernel, bias, h, c[0], context.kernels)
         case _:
             assert_never(op)
     state = jnp.concatenate(ended, axis=-1)
-    return (Tensor(ended[0].astype(x.dtype), ("channels",)),
-            Tensor(state.astype(x.dtype), ("channels",)))
+    return Tensor(ended[0].astype(x.dtype), axes), Tensor(state.astype(x.dtype), axes)
 
 
 def _conv_lstm(
@@ -177,10 +181,6 @@ def _split(state: jax.Array | None, sizes: tuple[int, ...], cells: int) -> State
 def _cut(array: jax.Array, sizes: tuple[int, ...]) -> State:
     ends = [sum(sizes[:i + 1]) for i in range(len(sizes) - 1)]
     return tuple(jnp.split(array, ends, axis=-1))
-
-
-def _zeros(x: jax.Array, sizes: tuple[int, ...]) -> State:
-    return tuple(jnp.zeros((len(x), n), x.dtype) for n in sizes)
 
 
 # -- directions and dropout --------------------------------------------------------------------

@@ -54,7 +54,16 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "cast",
         "identity",
     ),
-    "recurrent": ("rnn", "lstm", "gru", "rnn_cell", "lstm_cell", "gru_cell", "conv_lstm"),
+    "recurrent": (
+        "rnn",
+        "lstm",
+        "gru",
+        "rnn_cell",
+        "lstm_cell",
+        "gru_cell",
+        "conv_lstm",
+        "conv_lstm_cell",
+    ),
     "attention": ("attention", "multi_head_attention", "positional_encoding"),
     "combine": ("add", "subtract", "multiply", "concat", "average", "maximum", "stack", "matmul"),
     "shape": (

@@ -17,6 +17,8 @@ from compiler.ops.base import (
 )
 from compiler.types import TensorType
 
+Return = Literal["sequence", "last", "state"]
+
 
 class Cell(Operator):
     """What every recurrent operator has: units, gates, biases, and the state it begins with."""

@@ -6,38 +6,24 @@ that direction's cell carries from step to step: h, or h and c for an LSTM.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from compiler.ops.base import (
-    Init,
-    Operator,
-    Parameter,
-    PerAxis,
-    Positive,
-    Probability,
-    ShapeError,
-    Window,
-    expect_channels,
-    per_axis,
-)
+from compiler.ops.base import Parameter, Probability, ShapeError, Window
 from compiler.ops.cells import (
     Cell,
     GruFields,
     LstmFields,
+    Return,
     RnnFields,
     expect_sequence,
     expect_state,
     expect_vector,
-    forget_gate_bias,
     steps_of,
 )
+from compiler.ops.conv_lstm import ConvLstm, ConvLstmCell
 from compiler.types import TensorType
-
-Return = Literal["sequence", "last", "state"]
-
 
 # -- layers over time --------------------------------------------------------------------------
 
@@ -220,94 +206,5 @@ class GruCell(OneStep, GruFields):
     word: ClassVar[str] = "gru_cell"
 
 
-# -- images over time --------------------------------------------------------------------------
-
-
-class ConvLstm(Operator):
-    """An LSTM over images whose products are convolutions (Shi et al. 2015, without peepholes).
-
-    Input and state are padded with zeros, so that the state keeps the image's size.
-    """
-
-    word: ClassVar[str] = "conv_lstm"
-    main: ClassVar[str | None] = "filters"
-    references: ClassVar[tuple[str, ...]] = ("initial",)
-
-    filters: Positive = Field(description="channels of the state")
-    kernel: PerAxis = Field(3, description=(
-        "size of the window over the input and the state, odd, one number or one for each axis"))
-    bias: bool = Field(True, description="add a learned number to each gate")
-    forget_bias: float = Field(1.0, description=(
-        "where the forget gate's bias begins (Gers et al. 2000); the other biases begin at 0"))
-    return_: Return = Field("sequence", alias="return", description=(
-        "what flows on: every step's output, the last one's, or output and cell of the last step"))
-    initial: str | None = Field(None, description=(
-        "the tensor to begin with, such as `encoder.state`, or an output h alone; zeros where "
-        "not given"))
-
-    def infer(self, *inputs: TensorType) -> TensorType:
-        return self.outputs(*inputs)[self.return_]
-
-    def outputs(self, *inputs: TensorType) -> dict[str, TensorType]:
-        x = inputs[0]
-        self.window_on(x)
-        frame = x.without("time")
-        if len(inputs) > 1:
-            expect_state(inputs[1], 2 * self.filters, self.filters, self.word,
-                         like=frame.as_float(self.filters))
-        found = {"sequence": x.as_float(self.filters), "last": frame.as_float(self.filters),
-                 "state": frame.as_float(2 * self.filters)}
-        return {self.return_: found[self.return_]} | found
-
-    def window_on(self, x: TensorType) -> tuple[int, ...]:
-        """The window over the space axes of `x`.
-
-        Raises:
-            ShapeError: `x` is no sequence of images, or the window has a side that is even.
-        """
-        expect_channels(x, self.word)
-        if x.axes[0] != "time" or not 3 <= len(x.axes) <= 5:
-            raise ShapeError(
-                f"`{self.word}` reads images over time, its input is {x.described()}",
-                "give it the axes (time, height, width, channels); without space axes use `lstm`",
-                code="F0403")
-        window = per_axis(self.kernel, len(x.axes) - 2, "kernel")
-        if any(k % 2 == 0 for k in window):
-            raise ShapeError(
-                f"an even window has no middle, and would move the state of `{self.word}`",
-                "choose an odd `kernel`", "kernel", "F0205")
-        return window
-
-    def parameters(self, *inputs: TensorType) -> dict[str, Parameter]:
-        window, features = self.window_on(inputs[0]), expect_channels(inputs[0], self.word)
-        columns = 4 * self.filters
-        found = {
-            "kernel": Parameter((*window, features, columns), Init("lecun_normal", blocks=4),
-                                "kernel"),
-            "recurrent_kernel": Parameter((*window, self.filters, columns),
-                                          Init("orthogonal", blocks=4), "recurrent_kernel"),
-        }
-        if self.bias:
-            found["bias"] = Parameter(
-                (columns,), forget_gate_bias(self.filters, self.forget_bias), "bias")
-        return found
-
-    def macs(self, *inputs: TensorType) -> int:
-        x = inputs[0]
-        features = expect_channels(x, self.word)
-        places = x.elements // features
-        taps = math.prod(self.window_on(x))
-        return places * taps * (features + self.filters) * 4 * self.filters
-
-    def steps(self, *inputs: TensorType) -> int:
-        return steps_of(inputs[0])
-
-    def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
-        return {axis: None for axis in inputs[0].window_axes}
-
-    def saved(self, *inputs: TensorType) -> int:
-        return 6 * self.outputs(*inputs)["sequence"].elements
-
-
-RecurrentOperator = Rnn | Lstm | Gru | RnnCell | LstmCell | GruCell | ConvLstm
-OPERATORS = (Rnn, Lstm, Gru, RnnCell, LstmCell, GruCell, ConvLstm)
+RecurrentOperator = Rnn | Lstm | Gru | RnnCell | LstmCell | GruCell | ConvLstm | ConvLstmCell
+OPERATORS = (Rnn, Lstm, Gru, RnnCell, LstmCell, GruCell, ConvLstm, ConvLstmCell)

@@ -70,6 +70,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "lstm_cell": ({"units": 32},),
     "gru_cell": ({"units": 32},),
     "conv_lstm": ({"filters": 16},),
+    "conv_lstm_cell": ({"filters": 16},),
     "attention": ({"memory": "encoder"},),
     "multi_head_attention": ({"heads": 4},),
     "reshape": ({"shape": (-1, 4)},),

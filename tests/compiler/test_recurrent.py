@@ -176,6 +176,20 @@ def test_a_cell_stepped_through_time_is_the_layer(word, fields):
     np.testing.assert_allclose(carried, expected["state"], atol=1e-6)
 
 
+def test_a_convolutional_cell_stepped_through_time_is_the_layer():
+    x, frame = numbers(2, 5, 4, 6, 3), TensorType(("height", "width", "channels"), (4, 6, 3))
+    whole = make("conv_lstm", x=TensorType(("time", *frame.axes), (5, *frame.shape)), filters=2)
+    state = frame.as_float(4)
+    cell = make("conv_lstm_cell", state, x=frame, filters=2, state="before")
+    for name in cell.op.parameters(frame, state):
+        getattr(cell, name)[...] = whole.get(name)
+    expected, carried = outputs(whole, x), jnp.zeros((2, *state.shape))
+    for t in range(5):
+        output, carried = cell(x[:, t], carried)
+        np.testing.assert_allclose(output, expected["sequence"][:, t], atol=1e-6)
+    np.testing.assert_allclose(carried, expected["state"], atol=1e-6)
+
+
 # ---- dropout
 
 
@@ -306,11 +320,14 @@ VIDEO = TensorType(("time", "height", "width", "channels"), (5, 8, 8, 3))
     ("conv_lstm", {}, [SEQUENCE], "F0403", "lstm"),
     ("conv_lstm", {"kernel": 4}, [VIDEO], "F0205", "odd"),
     ("conv_lstm", {"initial": "s"}, [VIDEO, IMAGE], "F0401", "channels 3"),
+    ("conv_lstm_cell", {}, [VIDEO], "F0403", "use `conv_lstm`"),
+    ("conv_lstm_cell", {"kernel": 2}, [IMAGE], "F0205", "odd"),
+    ("conv_lstm_cell", {"state": "s"}, [IMAGE, IMAGE], "F0401", "`state` is"),
 ])
 def test_what_cannot_be_read_is_refused_with_what_was_found_and_a_remedy(
     word, fields, inputs, code, says,
 ):
-    size = {"filters": 4} if word == "conv_lstm" else {"units": 4}
+    size = {"filters": 4} if word.startswith("conv_lstm") else {"units": 4}
     with pytest.raises(ShapeError) as error:
         op_of(word, **size, **fields).infer(*inputs)
     assert error.value.code == code and error.value.help

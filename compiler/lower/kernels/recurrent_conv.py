@@ -62,6 +62,29 @@ def conv_lstm(
     return jnp.swapaxes(states, 0, 1).astype(x.dtype), h, c
 
 
+def conv_lstm_cell(
+    x: Array, kernel: Array, recurrent_kernel: Array, bias: Array | None, h: Array, c: Array,
+    kernels: str = "auto",
+) -> tuple[Array, Array]:
+    """One step of `conv_lstm`.
+
+    Args:
+        x: (batch, space…, features).
+        kernel: W, as for `conv_lstm`; so are `recurrent_kernel` and `bias`.
+        h: the state before the step (batch, space…, filters).
+        c: the cell before the step (batch, space…, filters).
+
+    Returns:
+        The next state and the next cell (batch, space…, filters) in float32 or wider.
+    """
+    wide = wide_type(x.dtype)
+    z = _same(x, kernel.astype(x.dtype), kernels).astype(wide)
+    z += _same(h.astype(x.dtype), recurrent_kernel.astype(x.dtype), kernels).astype(wide)
+    i, f, g, o = jnp.split(z if bias is None else z + bias.astype(wide), 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c.astype(wide) + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
 def _same(x: Array, kernel: Array, kernels: str = "auto") -> Array:
     """(batch, space…, in), (window…, in, out) -> (batch, space…, out), padded with zeros."""
     rank = kernel.ndim - 2

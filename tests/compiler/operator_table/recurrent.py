@@ -3,7 +3,8 @@
 from tests.compiler.operator_table import Row, floats
 
 SEQUENCE = floats(5, 3)
-VIDEO = floats(3, 4, 5, 2, axes=("time", "height", "width", "channels"))
+FRAME = ("height", "width", "channels")
+VIDEO = floats(3, 4, 5, 2, axes=("time", *FRAME))
 FILM = floats(3, 6, 2, axes=("time", "width", "channels"))
 
 ROWS = (
@@ -50,4 +51,11 @@ ROWS = (
         {"filters": 3, "kernel": 5, "initial": "start", "return": "last"},
         (FILM, floats(6, 6, axes=("width", "channels"))),
         params=5 * (2 + 3) * 12 + 12, macs=3 * 6 * 5 * (2 + 3) * 12),
+    Row("conv_lstm_cell", fields={"filters": 3, "state": "before"},
+        inputs=(floats(4, 5, 2, axes=FRAME), floats(4, 5, 6, axes=FRAME)),
+        params=9 * (2 + 3) * 12 + 12, macs=4 * 5 * 9 * (2 + 3) * 12),
+    Row("conv_lstm_cell", "along one axis, from a state, without biases",
+        {"filters": 3, "kernel": 5, "bias": False, "state": "before"},
+        (floats(6, 2, axes=("width", "channels")), floats(6, 6, axes=("width", "channels"))),
+        params=5 * (2 + 3) * 12, macs=6 * 5 * (2 + 3) * 12),
 )
