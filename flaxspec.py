@@ -20,6 +20,7 @@ refuse_shadowed_packages()
 from compiler.diagnostics import Diagnostic, SpecError  # noqa: E402
 from compiler.ops.base import Init, Operator, Parameter, ShapeError  # noqa: E402
 from compiler.types import TensorType  # noqa: E402
+from compiler.version import VERSION  # noqa: E402
 
 if TYPE_CHECKING:
     from compiler.lower.module import Model
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.report.listener import Listener
     from runtime.saved import Trained
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Diagnostic", "Init", "Operator", "Parameter", "ShapeError", "SpecError", "TensorType",
            "build", "for_inference", "load", "train"]
 

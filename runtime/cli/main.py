@@ -208,9 +208,9 @@ def sweep(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from flaxspec import __version__
+        from compiler.version import VERSION
 
-        typer.echo(f"flaxspec {__version__}")
+        typer.echo(f"flaxspec {VERSION}")
         raise typer.Exit
 
 

@@ -8,6 +8,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from compiler.version import VERSION
+
 PACKAGES = ("flax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "safetensors")
 # Settings that change numbers. Others may hold paths or keys and are not looked at.
 SETTINGS = ("JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_DISABLE_JIT")
@@ -17,13 +19,11 @@ def environment() -> dict[str, Any]:
     """The versions, the platform and the devices, as JSON holds them."""
     import jax
 
-    from flaxspec import __version__
-
     kinds: dict[str, int] = {}
     for device in jax.devices():
         kinds[device.device_kind] = kinds.get(device.device_kind, 0) + 1
     return {
-        "flaxspec": __version__,
+        "flaxspec": VERSION,
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "platform": {"system": platform.system(), "release": platform.release(),
