@@ -17,7 +17,7 @@ MAX_VISITS = 50_000        # layers that are looked at, switched off or not, and
 MAX_LAYERS = 20_000        # layers that are elaborated, equal blocks counted once
 MAX_INSTANCES = 50_000     # layers that run, every call counted
 MAX_ITERATIONS = 10_000    # of one loop
-MAX_BLOCK_DEPTH = 64       # blocks within blocks
+MAX_NESTING = 64           # blocks, groups, loops and branches within one another
 MAX_SIZE_TEXT = 2_000      # letters of a size that is not known: "(text - 2) // 2 + 1"
 MAX_ELEMENTS = 2**36       # numbers in one tensor of one example, or in one parameter
 
@@ -28,7 +28,8 @@ class Builder:
 
     Attributes:
         name: the block's or the model's name.
-        depth: how many blocks are around it.
+        depth: how many blocks, groups, loops and branches are around it.
+        height: how many are within one another in it.
         nodes: the layers so far.
         outputs: the outputs of the graph besides its results: heads, and what is reached for
             from outside.
@@ -45,6 +46,7 @@ class Builder:
 
     name: str
     depth: int = 0
+    height: int = 0
     nodes: list[Node] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
     heads: dict[str, Span] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from compiler.builder import MAX_BLOCK_DEPTH, Builder, Place
+from compiler.builder import Builder, Place
 from compiler.check import UNKNOWN, shown
 from compiler.diagnostics import Label
 from compiler.entities import Entity, Seen, outside
@@ -16,7 +16,7 @@ from compiler.operators import node
 from compiler.ops.base import Operator, Parameter
 from compiler.params import Given, LayersValue, bind, frozen, weight_of
 from compiler.resolve import BlockSpec, Program
-from compiler.scope import Enough, Scope
+from compiler.scope import Scope
 
 if TYPE_CHECKING:
     from compiler.elaborate import Elaborator
@@ -136,19 +136,16 @@ def _specialised(
     values.budget.spend(weight_of(values.values_), layer.fields, e.at(place))
     key = (spec, frozen(values.values_), tuple(v.type for v in arriving))
     if key in e.calls.made:
-        return e.calls.made[key]
-    depth = place.builder.depth + 1
-    if depth > MAX_BLOCK_DEPTH:
-        e.at(place).error(
-            "F0504", f"blocks are nested more than {MAX_BLOCK_DEPTH} deep", layer.span,
-            f"`{spec.name}` may be using itself", more=(Label(spec.span, "declared here"),),
-            help="a block that uses itself must come to an end: put a `when` beside it")
-        raise Enough
-    builder = Builder(spec.name, depth)
+        known = e.calls.made[key]
+        if known is not None:
+            e.reaches(known[1].height, layer, place)
+        return known
+    builder = Builder(spec.name, e.depth)
     params = ", ".join(f"{k}={_short(v)}" for k, v in values.values_.items())
     frame = (f"in `{spec.name}`, used here" + (f" with {params}" if params else ""), layer.span)
     inputs = {name: Value(name, v.type) for name, v in zip(spec.inputs, arriving)}
     result = _elaborated(e, spec, values, builder, inputs, (*place.frames, frame))
+    e.reaches(builder.height, layer, place)
     e.calls.made[key] = (result, builder) if result is not None else None
     return e.calls.made[key]
 

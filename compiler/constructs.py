@@ -304,11 +304,11 @@ def _each(e: Elaborator, layer: LayerSpec, place: Place, arriving: Value | None)
         e.at(place).error("F0403", f"the input has no {axis} axis to take apart", layer.span,
                           f"it is {arriving.type.described()}")
         arriving = None
-    builder = Builder(place.prefix + layer.segment, place.builder.depth + 1,
-                      maybe=place.builder.maybe)
+    builder = Builder(place.prefix + layer.segment, e.depth, maybe=place.builder.maybe)
     inner = replace(place, builder=builder, names=Scope(), prefix="", during="always")
     step = None if arriving is None else Value("x", arriving.type.without(axis))
     graph = e.body(inner, {"x": step}, layer.branches["layers"], {})
+    e.reaches(builder.height, layer, place)
     if builder.heads:
         e.at(place).error("F0208", "`output` cannot stand inside `each`",
                           next(iter(builder.heads.values())),

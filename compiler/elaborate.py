@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from compiler import calls, constructs, operators
-from compiler.builder import MAX_VISITS, Builder, Place
+from compiler.builder import MAX_NESTING, MAX_VISITS, Builder, Place
 from compiler.calls import parameter_table
 from compiler.check import UNKNOWN, near, shown, some
 from compiler.diagnostics import Diagnostic, Label, Report
@@ -78,6 +78,7 @@ class Elaborator:
         self.operators = operators.Operators()
         self.visits = 0
         self.layers = 0
+        self.depth = 0
 
     def at(self, place: Place) -> Report:
         """Where errors at a place go."""
@@ -113,10 +114,6 @@ class Elaborator:
             graph = self.graph_of(owner)
             calls.check_unused(self, program)
         except Enough:
-            return None
-        except RecursionError:
-            self.report.error("F0504", "blocks and groups are nested too deeply", owner.tree.span,
-                              help="repeat layers with `repeat`, not by a block in a block")
             return None
         return graph
 
@@ -247,9 +244,41 @@ class Elaborator:
     def elaborated(
         self, layer: LayerSpec, place: Place, arriving: list[Value] | None,
     ) -> Value | None:
+        if layer.kind == "operator":
+            return operators.operator(self, layer, place, arriving)
+        self.depth += 1
+        self.reaches(0, layer, place)
+        result = self.nested(layer, place, arriving)
+        self.depth -= 1
+        return result
+
+    def reaches(self, further: int, layer: LayerSpec, place: Place) -> None:
+        """Note how deep layers within this one are nested, and stop at the limit.
+
+        The limit is counted, so that it is the same however deep the caller of the compiler is
+        in Python's stack, and so that no later stage meets a graph that is deeper.
+
+        Raises:
+            Enough: it is reached, which is reported.
+        """
+        builder = place.builder
+        builder.height = max(builder.height, self.depth + further - builder.depth)
+        if self.depth + further > MAX_NESTING:
+            uses = [at for _, at in place.frames]
+            is_circle = len(set(uses)) < len(uses)
+            self.at(place).error(
+                "F0504", f"layers are nested more than {MAX_NESTING} deep", layer.span,
+                "a block around this layer uses itself" if is_circle else
+                "blocks, groups, loops and branches within one another are counted",
+                help="a block that uses itself must come to an end: put a `when` beside it"
+                if is_circle else
+                "put layers that follow one another side by side; `repeat` repeats them")
+            raise Enough
+
+    def nested(
+        self, layer: LayerSpec, place: Place, arriving: list[Value] | None,
+    ) -> Value | None:
         match layer.kind:
-            case "operator":
-                return operators.operator(self, layer, place, arriving)
             case "join":
                 return constructs.join(self, layer, place, arriving)
             case "block":

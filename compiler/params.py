@@ -356,7 +356,11 @@ def frozen(value: Any) -> Any:
 
 
 def _seen(value: LayersValue) -> Any:
-    """The names that a layers value's formulas read, with their values."""
+    """The names that a layers value's formulas read, with their values.
+
+    Layers among them are equal to themselves alone: comparing what they see in turn could
+    take for ever where layers hold layers that hold layers.
+    """
     found: dict[str, Any] = {}
     for _, text in formulas(value.node):
         try:
@@ -365,7 +369,7 @@ def _seen(value: LayersValue) -> Any:
             continue
         for name in names - found.keys():
             if (inner := value.scope.find(name)) is not MISSING:
-                found[name] = frozen(inner)
+                found[name] = _Same(inner) if isinstance(inner, LayersValue) else frozen(inner)
     return tuple(sorted(found.items(), key=lambda item: item[0]))
 
 

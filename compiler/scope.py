@@ -8,6 +8,7 @@ from typing import Any
 from compiler.check import UNKNOWN, formula_error
 from compiler.diagnostics import Label, Report
 from compiler.expressions import FormulaError, evaluate, is_formula, parse_formula
+from compiler.expressions.tree import MAX_DEPTH
 from compiler.expressions.values import Meter
 from compiler.names import value_name_problem
 from compiler.parse import Mapping as MapNode
@@ -122,22 +123,43 @@ class Scope(Mapping[str, Any]):
 def value_of(node: Node, scope: Scope, report: Report, more: Iterable[Label] = ()) -> Any:
     """The value of a node, its formulas evaluated; UNKNOWN, and a report, after an error.
 
-    Lists come as lists and maps as dicts.
+    Lists come as lists and maps as dicts, no deeper than formulas can read them.
 
     Raises:
         Enough: the formulas took too many steps.
     """
+    value = _value(node, scope, report, more)
+    # What a formula makes is checked where it is made.
+    if not isinstance(node, Scalar) and _is_deep(value):
+        report.error("F0306", f"the list is nested more than {MAX_DEPTH} deep", node.span,
+                     more=more, help="keep the values side by side in one list")
+        return UNKNOWN
+    return value
+
+
+def _value(node: Node, scope: Scope, report: Report, more: Iterable[Label]) -> Any:
     if isinstance(node, Scalar):
         if isinstance(node.value, str) and is_formula(node.value):
             return _formula(node, node.value[1:], scope, report, more)
         return node.value
     scope.budget.spend(len(node), node, report)
     if isinstance(node, MapNode):
-        values = {k: value_of(n, scope, report, more) for k, n in node.items()}
+        values = {k: _value(n, scope, report, more) for k, n in node.items()}
         return UNKNOWN if any(v is UNKNOWN for v in values.values()) else values
     assert isinstance(node, Sequence)
-    items = [value_of(n, scope, report, more) for n in node]
+    items = [_value(n, scope, report, more) for n in node]
     return UNKNOWN if any(v is UNKNOWN for v in items) else items
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and maps stand in one another more than `MAX_DEPTH` deep."""
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(MAX_DEPTH):
+        inner = {id(item): item for outer in level
+                 for item in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(item, list | dict)}
+        level = list(inner.values())  # what stands there twice is looked at once
+    return bool(level)
 
 
 def _formula(

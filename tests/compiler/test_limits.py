@@ -16,6 +16,7 @@ from compiler.facts import check_facts
 from compiler.parse import read_source
 from compiler.pipeline import Request, make_graph
 from compiler.plan import make_plan
+from compiler.printer import graph_text
 from compiler.source import Source
 from runtime.cli.check import check_spec
 
@@ -34,6 +35,8 @@ BLOCKS = "blocks:\n" + doubling("  b0: {layers: [relu, relu]}\n",
 DISTINCT = "blocks:\n" + doubling(
     "  b0: {params: {n: 0}, layers: [relu]}\n",
     "  b{i}: {{params: {{n: 0}}, layers: [{{b{j}: =n * 2}}, {{b{j}: =n * 2 + 1}}]}}\n")
+GROUPED = "blocks:\n" + doubling(
+    "  b0: {layers: [relu]}\n", "  b{i}: {{layers: [layers: [add: {{a: [b{j}], b: }}]]}}\n", 40)
 
 SPECS = {
     "loops in loops": ("F0503", f"{IMAGE}model: {LOOPS % '[relu]'}\n"),
@@ -72,6 +75,14 @@ SPECS = {
     "a long formula": ("F0306", f"{IMAGE}model: [{{dense: '={'1+' * 3000}1'}}]\n"),
     "blocks that use blocks twice": ("F0503", f"{IMAGE}{BLOCKS}model: [b59]\n"),
     "blocks that differ and use blocks twice": ("F0503", f"{IMAGE}{DISTINCT}model: [b59]\n"),
+    "lists in lists by way of names, in YAML": (
+        "F0306", f"{IMAGE}let:\n" + doubling("  a0: [1]\n", "  a{i}: [=a{j}]\n", 1200)
+        + "model: [relu]\n"),
+    "blocks in groups in blocks": (
+        "F0504", f"{IMAGE}{GROUPED}model: [b39]\n"),
+    "blocks of blocks that were made before": (
+        "F0504", f"{IMAGE}{GROUPED}  c: {{layers: [residual: [residual: [residual: [b20]]]]}}\n"
+                 "model: [b20, c]\n"),
     "a block that uses itself": (
         "F0504", f"{IMAGE}blocks: {{b: {{layers: [b]}}}}\nmodel: [b]\n"),
     "a block that uses itself with other params": (
@@ -136,6 +147,23 @@ def test_a_spec_without_end_comes_to_one(rule: str, monkeypatch: pytest.MonkeyPa
     if code == "F0503":
         monkeypatch.setattr("compiler.elaborate.MAX_VISITS", 5_000)
     assert codes(text) == [code]
+
+
+def test_layers_may_be_nested_as_deep_as_the_limit_says():
+    text = (f"flaxspec: 1\n{IMAGE}{GROUPED}  c: {{layers: [residual: [residual: [b20]]]}}\n"
+            "model: [b20, c]\n")
+    graph = make_graph(Request(Source("spec.yaml", text)), Report())
+    assert graph_text(graph) and make_plan(graph)
+
+
+def test_layers_that_hold_layers_are_passed_on_in_no_time():
+    params = "".join(f"  {c}{i}: {{type: layers, default: [layers: =a{i - 1}, layers: =b{i - 1}]}}\n"
+                     for i in range(1, 40) for c in "ab")
+    text = (f"flaxspec: 1\n{IMAGE}params:\n  a0: {{type: layers, default: relu}}\n"
+            f"  b0: {{type: layers, default: relu}}\n{params}"
+            "blocks: {b: {params: {act: {type: layers, default: relu}}, layers: [relu]}}\n"
+            "model: [{b: {act: [layers: =a39]}}]\n")
+    assert make_graph(Request(Source("spec.yaml", text)), Report())
 
 
 def test_as_many_layers_as_are_allowed_are_planned(monkeypatch: pytest.MonkeyPatch):
