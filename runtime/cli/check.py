@@ -12,7 +12,7 @@ from compiler.pipeline import MAX_WORK, Request, graph_of, read_tree, uncollecte
 from compiler.resolve import Program, resolve
 from compiler.scope import Budget
 from compiler.tree import Mapping
-from runtime.cli.terminal import columns, show
+from runtime.cli.terminal import columns, say, show
 from runtime.recipe import Recipe, check_training, is_recipe, read_training
 from runtime.train_checks import check_train
 
@@ -35,22 +35,22 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, jso
     found = [d for d in report.diagnostics if hints or d.severity != "hint"]
     status = 2 if report.errors else 0
     if json:
-        print(json_.dumps({"diagnostics": [as_json(d) for d in report.diagnostics]}, indent=2,
-                          ensure_ascii=False))
+        say(json_.dumps({"diagnostics": [as_json(d) for d in report.diagnostics]}, indent=2,
+                        ensure_ascii=False))
         return status
     show(report.diagnostics, hints=hints)
     if proofs:
-        print("\n".join(columns([("model", "figure", "published", ""), *(
+        say("\n".join(columns([("model", "figure", "published", ""), *(
             (p.variant, p.figure, f"{p.published:,}",
              "proven" if p.holds else "open" if p.found is None else "not true")
             for p in proofs)], "<<><")))
     elif facts and not report.errors:
-        print("there are no facts to prove")
+        say("there are no facts to prove")
     hidden = "" if hints or not any(d.severity == "hint" for d in report.diagnostics) else (
         " (--hints shows what could be clearer)")
     variants = len(checked) - 1
     how_many = f" in {variants} variant{'s' if variants > 1 else ''}" if variants > 0 else ""
-    print(f"{spec}: {summary(found)}{how_many}{hidden}")
+    say(f"{spec}: {summary(found)}{how_many}{hidden}")
     return status
 
 

@@ -21,28 +21,43 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     Raises:
         SystemExit: with its exit status: 0, 2 after an error, 130 where it was interrupted.
     """
-    try:
-        app(prog_name=name)
-        status = 0
-    except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 2
-    except KeyboardInterrupt:
-        status = 130
-    except BrokenPipeError:
-        status = nobody_reads()
-    except Exception as error:
-        status = complain(error)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        status = nobody_reads()
+    status = _status(app, name)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            nobody_reads()
     raise SystemExit(status)
 
 
-def nobody_reads() -> int:
-    """`flaxspec plan … | head`: the reader is gone, and the rest of the output with it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _status(app: typer.Typer, name: str) -> int:
+    """Run a command line; its exit status."""
+    try:
+        app(prog_name=name)
+    except KeyboardInterrupt:
+        return 130
+    except (SystemExit, Exception) as stop:
+        if _is_of_a_pipe(stop):  # Typer and rich make SystemExit(1) of it
+            nobody_reads()
+            return 0
+        if isinstance(stop, SystemExit):
+            return stop.code if isinstance(stop.code, int) else 2
+        return complain(stop)
     return 0
+
+
+def _is_of_a_pipe(error: BaseException | None) -> bool:
+    """Whether an error comes of a pipe that nobody reads any more."""
+    while error is not None and not isinstance(error, BrokenPipeError):
+        error = error.__context__
+    return error is not None
+
+
+def nobody_reads() -> None:
+    """`flaxspec plan … | head`: the reader is gone, and what is still to be written with it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
 
 
 def complain(error: Exception) -> int:

@@ -28,7 +28,19 @@ def show(diagnostics: Iterable[Diagnostic], *, hints: bool = False) -> None:
     columns = _columns() if sys.stderr.isatty() else None
     for diagnostic in diagnostics:
         if hints or diagnostic.severity != "hint":
-            print(render(diagnostic, colour=colour, width=columns), file=sys.stderr, end="\n\n")
+            try:
+                print(render(diagnostic, colour=colour, width=columns), file=sys.stderr,
+                      end="\n\n")
+            except BrokenPipeError:  # `2>&1 | head`: the exit status still tells
+                return
+
+
+def say(text: str) -> None:
+    """Print on standard output; where nobody reads it any more, the exit status still tells."""
+    try:
+        print(text)
+    except BrokenPipeError:
+        return
 
 
 def width() -> int:

@@ -157,8 +157,9 @@ def test_layers_may_be_nested_as_deep_as_the_limit_says():
 
 
 def test_layers_that_hold_layers_are_passed_on_in_no_time():
-    params = "".join(f"  {c}{i}: {{type: layers, default: [layers: =a{i - 1}, layers: =b{i - 1}]}}\n"
-                     for i in range(1, 40) for c in "ab")
+    params = "".join(
+        f"  {c}{i}: {{type: layers, default: [layers: =a{i - 1}, layers: =b{i - 1}]}}\n"
+        for i in range(1, 40) for c in "ab")
     text = (f"flaxspec: 1\n{IMAGE}params:\n  a0: {{type: layers, default: relu}}\n"
             f"  b0: {{type: layers, default: relu}}\n{params}"
             "blocks: {b: {params: {act: {type: layers, default: relu}}, layers: [relu]}}\n"

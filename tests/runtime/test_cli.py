@@ -401,3 +401,17 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=ROOT, text=True,
                           capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "graph resnet152\n", "")
+
+
+@pytest.mark.parametrize("command, status", [
+    (f"{sys.executable} -m runtime.cli.main check tests/errors/names.yaml 2>&1", 2),
+    (f"{sys.executable} -m runtime.cli.main check nothing.yaml 2>&1", 2),
+    (f"{sys.executable} -m runtime.cli.main plan resnet152 --depth 9", 0),
+    (f"{sys.executable} -m runtime.cli.train tests/errors/names.yaml 2>&1", 2),
+])
+def test_a_reader_that_was_never_there_changes_no_status(command: str, status: int) -> None:
+    """`sleep` lets the command begin to write when nobody reads any more."""
+    script = f"(sleep 0.2; {command}; echo $? >&3) | true"
+    done = subprocess.run(["bash", "-c", f"exec 3>&1; {script}"], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{status}\n", "")
