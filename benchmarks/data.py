@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,10 +60,3 @@ class Weights:
         """Check that nothing is left."""
         if self._left:
             raise ValueError(f"the peer has no place for {[name for name, _ in self._left]}")
-
-
-def reply(**values: Any) -> None:
-    """Send a worker's answer to the driver."""
-    import json
-
-    print("REPLY " + json.dumps(values), flush=True)

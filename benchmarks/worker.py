@@ -1,69 +1,94 @@
 """One peer in a process of its own: it takes steps when the driver says so.
 
-The driver writes a line, `train 3`, `infer 3` or `stop`; the worker answers with the seconds
-of every step. A worker that waits does nothing, so that the others have the machine.
+The driver writes a line, such as `train 3` or `stop`; the worker answers with a line of JSON.
+Between two answers it does nothing, and the driver stops it as a shell's Ctrl-Z would.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import json
+import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.data import reply
-from benchmarks.rows import ROWS
+from benchmarks.rows import row_named
 
 PEERS = {
     "flaxspec": ("flaxspec_peer", "Peer"),
     "reference": ("flaxspec_peer", "Reference"),
     "flax": ("flax_peer", "Peer"),
+    "keras": ("keras_peer", "Peer"),
     "torch": ("torch_peer", "Peer"),
-    "torch-channels-last": ("torch_peer", "ChannelsLast"),
+    "torch-last": ("torch_peer", "ChannelsLast"),
     "torch-compile": ("torch_peer", "Compiled"),
+    "torch-compile-last": ("torch_peer", "CompiledChannelsLast"),
 }
 
 
 def main(peer: str, row: str, weights: str) -> None:
     """Serve one peer on one row."""
+    end_with_parent()
     begun = time.perf_counter()
     module, name = PEERS[peer]
     library = importlib.import_module(f"benchmarks.peers.{module}")
-    worker = getattr(library, name)(ROWS[row], Path(weights))
-    built = time.perf_counter() - begun
-    losses = [worker.train()]
-    reply(built=built, first=time.perf_counter() - begun, losses=losses)
-    evaluating = False
+    worker = getattr(library, name)(row_named(row), Path(weights))
+    phase, losses = "train", [worker.finish(worker.begin())]
+    reply(losses=losses, first=time.perf_counter() - begun)
     for line in sys.stdin:
-        match line.split():
-            case ["losses", count]:
-                reply(losses=[worker.train() for _ in range(int(count))])
-            case ["train", count]:
-                reply(**_timed(worker.train, int(count)))
-            case ["infer", count]:
-                if not evaluating:
-                    worker.evaluate()
-                    worker.infer()
-                evaluating = True
-                reply(**_timed(worker.infer, int(count)))
-            case ["peak"]:
-                reply(flops=library.peak())
+        command, *more = line.split()
+        if command in ("train", "infer") and command != phase:
+            phase = command
+            worker.phase(phase)
+        match command:
+            case "losses":
+                reply(losses=[worker.finish(worker.begin()) for _ in range(int(more[0]))])
+            case "train" | "infer":
+                reply(**_timed(worker, command, int(more[0])))
+            case "describe":
+                reply(**worker.describe())
+            case "fed":
+                reply(waiting=worker.fed(int(more[0])))
+            case "memory":
+                used = resource.getrusage(resource.RUSAGE_SELF)
+                reply(high_water=used.ru_maxrss * 1024)
             case _:
                 break
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    reply(high_water=used.ru_maxrss * 1024)
 
 
-def _timed(step, count: int) -> dict[str, list[float]]:
-    """The seconds of each of some steps, on the clock and of the processor."""
-    seconds, processor = [], []
+def _timed(worker: Any, command: str, count: int) -> dict[str, list[float]]:
+    """The seconds of each of some steps: on the clock, of the processor, to the call's return."""
+    seconds, processor, dispatch = [], [], []
     for _ in range(count):
         begun, used = time.perf_counter(), time.process_time()
-        step()
+        if command == "train":
+            started = worker.begin()
+            dispatch.append(time.perf_counter() - begun)
+            worker.finish(started)
+        else:
+            worker.infer()
         seconds.append(time.perf_counter() - begun)
         processor.append(time.process_time() - used)
-    return {"seconds": seconds, "processor": processor}
+    return {"seconds": seconds, "processor": processor, "dispatch": dispatch}
+
+
+def reply(**values: Any) -> None:
+    """Send an answer to the driver."""
+    print("REPLY " + json.dumps(values), flush=True)
+
+
+def end_with_parent() -> None:
+    """Have Linux end this process when the driver is gone, even while it is stopped."""
+    if sys.platform == "linux":
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        if os.getppid() == 1:
+            raise SystemExit
 
 
 if __name__ == "__main__":

@@ -175,6 +175,18 @@ class LanguageModel(nnx.Module):
         return self.dense(x)
 
 
+class Dense(nnx.Module):
+    def __init__(self, layers, width, classes, *, rngs):
+        widths = [*[width] * layers, classes]
+        self.layers = nnx.List(
+            [nnx.Linear(a, b, rngs=rngs) for a, b in zip(widths, widths[1:])])
+
+    def __call__(self, x):
+        for layer in self.layers[:-1]:
+            x = nnx.relu(layer(x))
+        return self.layers[-1](x)
+
+
 def build(row) -> nnx.Module:
     """The model of a row."""
     rngs, s = nnx.Rngs(0), row.settings
@@ -187,20 +199,32 @@ def build(row) -> nnx.Module:
             return GoogLeNet(row.classes, rngs=rngs)
         case "recurrent":
             return Recurrent(**s, classes=row.classes, features=row.input[-1], rngs=rngs)
+        case "dense":
+            return Dense(**s, classes=row.classes, rngs=rngs)
         case _:
             return LanguageModel(**s, classes=row.classes, rngs=rngs)
 
 
-def set_weights(model: nnx.Module, weights) -> None:
-    """Give every layer flaxspec's initial weights, in the order of the layers."""
-    for layer in layers_of(model):
+def initialised(row, weights) -> nnx.Module:
+    """The model of a row with flaxspec's initial weights, in the order of the layers."""
+    order = []
+
+    @nnx.jit  # what it draws is replaced at once: no time for drawing it one by one
+    def create():
+        model = build(row)
+        order.extend(paths_of(model))
+        return model
+
+    model = create()
+    for path in order:
+        layer = model
+        for step in path:
+            layer = layer[step] if isinstance(step, int) else getattr(layer, step)
         match layer:
             case nnx.OptimizedLSTMCell() | nnx.GRUCell():
                 kernel = weights.take(layer.dense_i.kernel.shape)
                 recurrent = weights.take(layer.dense_h.kernel.shape)
                 bias = weights.take(kernel.shape[-1:])
-                if weights.two_biases:
-                    bias = bias + weights.take(kernel.shape[-1:])
                 layer.dense_i.kernel[...], layer.dense_h.kernel[...] = kernel, recurrent
                 lstm = isinstance(layer, nnx.OptimizedLSTMCell)
                 (layer.dense_h if lstm else layer.dense_i).bias[...] = bias
@@ -214,20 +238,21 @@ def set_weights(model: nnx.Module, weights) -> None:
                 if layer.bias is not None:
                     layer.bias[...] = weights.take(layer.bias.shape)
     weights.done()
+    return model
 
 
-def layers_of(module):
-    """The layers with weights, in the order in which they were made."""
+def paths_of(module, path=()):
+    """The paths of layers with weights, in the order in which they were made."""
     leaves = (nnx.Conv, nnx.Linear, nnx.BatchNorm, nnx.Embed, nnx.OptimizedLSTMCell, nnx.GRUCell)
     if isinstance(module, leaves):
-        yield module
+        yield path
     elif isinstance(module, nnx.List | list | tuple):
-        for item in module:
-            yield from layers_of(item)
+        for number, item in enumerate(module):
+            yield from paths_of(item, (*path, number))
     elif isinstance(module, nnx.Module):
         for name, value in vars(module).items():
             if not name.startswith("_"):
-                yield from layers_of(value)
+                yield from paths_of(value, (*path, name))
 
 
 def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:

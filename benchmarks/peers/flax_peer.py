@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,23 @@ from flax import nnx
 
 from benchmarks.data import LEARNING_RATE, MOMENTUM, Weights, batch
 from benchmarks.peers import flax_models
+from benchmarks.peers.macs import described
 from benchmarks.rows import Row
+
+
+def train_step(model, optimizer, inputs, labels):
+    """A step of training; the loss."""
+    def loss_of(model):
+        return flax_models.loss(model(*inputs), labels)
+
+    loss, gradients = nnx.value_and_grad(loss_of)(model)
+    optimizer.update(model, gradients)
+    return loss
+
+
+def predict(model, inputs):
+    """The outputs."""
+    return model(*inputs)
 
 
 class Peer:
@@ -24,50 +41,36 @@ class Peer:
         if work.lengths is not None:
             self.inputs.append(jnp.asarray(work.lengths))
         self.labels = jnp.asarray(work.y)
-        self.model = flax_models.build(row)
-        given = Weights(weights)
-        given.two_biases = row.family == "recurrent"
-        flax_models.set_weights(self.model, given)
+        self.model = flax_models.initialised(row, Weights(weights))
         self.optimizer = nnx.Optimizer(
             self.model, optax.sgd(LEARNING_RATE, momentum=MOMENTUM), wrt=nnx.Param)
+        self._train, self._predict = nnx.jit(train_step), nnx.jit(predict)
 
-        @nnx.jit
-        def train_step(model, optimizer, inputs, labels):
-            def loss_of(model):
-                return flax_models.loss(model(*inputs), labels)
+    def begin(self) -> jax.Array:
+        """Start a step."""
+        return self._train(self.model, self.optimizer, self.inputs, self.labels)
 
-            loss, gradients = nnx.value_and_grad(loss_of)(model)
-            optimizer.update(model, gradients)
-            return loss
-
-        @nnx.jit
-        def predict(model, inputs):
-            return model(*inputs)
-
-        self._train, self._predict = train_step, predict
-
-    def train(self) -> float:
-        """One step; the loss."""
-        return float(self._train(self.model, self.optimizer, self.inputs, self.labels))
+    def finish(self, begun: jax.Array) -> float:
+        """Wait for it; the loss."""
+        return float(begun)
 
     def infer(self) -> None:
         """One prediction."""
         jax.block_until_ready(self._predict(self.model, self.inputs))
 
-    def evaluate(self) -> None:
-        """From training to prediction."""
-        self.model.eval()
+    def phase(self, name: str) -> None:
+        """From training to prediction, and back."""
+        self.model.train() if name == "train" else self.model.eval()
 
+    def describe(self) -> dict[str, Any]:
+        """Multiplications of a step, and the memory that XLA plans for it."""
+        self.phase("train")
+        structure, state = nnx.split((self.model, self.optimizer))
 
-def peak(size: int = 2048) -> float:
-    """Operations a second of a square matrix product."""
-    import time
+        def step(state, inputs, labels):
+            model, optimizer = nnx.merge(structure, state)
+            loss = train_step(model, optimizer, inputs, labels)
+            return loss, nnx.state((model, optimizer))
 
-    a = jnp.ones((size, size))
-    product = jax.jit(jnp.matmul)
-    times = []
-    for _ in range(8):
-        begun = time.perf_counter()
-        product(a, a).block_until_ready()
-        times.append(time.perf_counter() - begun)
-    return 2 * size**3 / min(times)
+        # nnx.jit keeps its program to itself: the same function and the same arrays, none donated.
+        return described(jax.jit(step), state, self.inputs, self.labels)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +13,19 @@ import numpy as np
 
 import flaxspec
 from benchmarks.data import LEARNING_RATE, MOMENTUM, batch
-from benchmarks.peers.flax_peer import peak
+from benchmarks.peers.macs import described
 from benchmarks.rows import Row
 from compiler.graph import subgraph
 from compiler.lower.fold import inference_model
 from compiler.ops.base import Operator
 from runtime import optim
 from runtime.batch import Batch
+from runtime.data.dataset import Part
+from runtime.data.pipeline import epoch_order, examples
+from runtime.mesh import Placement
 from runtime.step import PureModel, State, train_step, training_loss
 from runtime.tasks.classification import Classification
 from runtime.tasks.language_modelling import LanguageModelling
-
-__all__ = ["Peer", "peak"]
 
 
 class Peer:
@@ -56,27 +60,68 @@ class Peer:
         self._lengths = lengths.get(name)
         self._pure = pure
 
-    def train(self) -> float:
-        """One step; the loss."""
+    def begin(self) -> Any:
+        """Start a step."""
         self.state, measured = self._train(self.state, self.batch, self.key)
-        total, weight = measured["loss"]
+        return measured["loss"]
+
+    def finish(self, begun: Any) -> float:
+        """Wait for it; the loss."""
+        total, weight = begun
         return float(total) / float(weight)
 
     def infer(self) -> None:
         """One prediction."""
         jax.block_until_ready(self._predict(self._arrays, self._inputs, self._lengths))
 
-    def evaluate(self) -> None:
+    def phase(self, name: str) -> None:
         """From training to prediction, with weights folded together."""
+        if name == "train":
+            return
         from flax import nnx
 
-        self._pure.put(self.model, self.state.params, self.state.rest)
+        self._pure.put(self.model, *jax.tree.map(jnp.copy, (self.state.params, self.state.rest)))
         structure, self._arrays = nnx.split(inference_model(self.model))
 
         def predict(arrays, inputs, lengths):
             return nnx.merge(structure, arrays)(*inputs, lengths=lengths)
 
         self._predict = jax.jit(predict)
+
+    def describe(self) -> dict[str, Any]:
+        """Multiplications of a step, and the memory that XLA plans for it."""
+        return described(self._train, self.state, self.batch, self.key)
+
+    def fed(self, count: int) -> float:
+        """The share of some steps that is spent waiting for a batch from the runtime's pipeline.
+
+        The data set has four batches' examples; the clock stands while a step that is under
+        way ends, so that the gathering of the next batch is not hidden behind it.
+        """
+        rows = len(self.batch.rows)
+
+        def four(array: Any) -> np.ndarray:
+            return np.concatenate([np.asarray(array)] * 4)
+
+        part = Part({name: four(array) for name, array in self.batch.arrays.items()},
+                    {name: four(lengths) for name, lengths in self.batch.lengths.items()})
+        source, placement = examples(part), Placement.over(jax.local_devices())
+
+        def batches():
+            for epoch in itertools.count(1):
+                order = epoch_order(part.size, 0, epoch)
+                yield from map(placement.cut, source.batches(order, rows))
+
+        feed, waited = batches(), 0.0
+        self.batch = jax.block_until_ready(next(feed))
+        self.finish(self.begin())
+        begun = time.perf_counter()
+        for _ in range(count):
+            asked = time.perf_counter()
+            self.batch = jax.block_until_ready(next(feed))
+            waited += time.perf_counter() - asked
+            self.finish(self.begin())
+        return waited / (time.perf_counter() - begun)
 
 
 class Reference(Peer):

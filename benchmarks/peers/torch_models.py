@@ -145,6 +145,14 @@ class LanguageModel(nn.Module):
         return self.dense(self.rnn(self.embed(x))[0])
 
 
+class Dense(nn.Sequential):
+    def __init__(self, layers, width, classes):
+        body = []
+        for _ in range(layers - 1):
+            body += [nn.Linear(width, width), nn.ReLU(inplace=True)]
+        super().__init__(*body, nn.Linear(width, classes))
+
+
 def build(row) -> nn.Module:
     """The model of a row."""
     s = row.settings
@@ -157,6 +165,8 @@ def build(row) -> nn.Module:
             return GoogLeNet(row.classes)
         case "recurrent":
             return Recurrent(**s, classes=row.classes, features=row.input[-1])
+        case "dense":
+            return Dense(**s, classes=row.classes)
         case _:
             return LanguageModel(**s, classes=row.classes)
 
@@ -190,6 +200,6 @@ def set_weights(model: nn.Module, weights) -> None:
                     for name in names[:2]:
                         put(getattr(layer, name), (1, 0))
                     put(getattr(layer, names[2]))
-                    second = getattr(layer, names[3])
-                    put(second) if weights.two_biases else second.requires_grad_(False).zero_()
+                    # PyTorch's second bias of a gate, which the others do not have.
+                    getattr(layer, names[3]).requires_grad_(False).zero_()
     weights.done()

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: eager in both memory layouts, and compiled."""
+"""PyTorch on the CPU: eager and compiled, in both memory layouts."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ class Peer:
             self.inputs.append(torch.from_numpy(work.lengths).long())
         self.labels = torch.from_numpy(work.y).long()
         model = torch_models.build(row)
-        given = Weights(weights)
-        given.two_biases = row.family == "recurrent"
-        torch_models.set_weights(model, given)
+        torch_models.set_weights(model, Weights(weights))
         self.model = model.to(memory_format=self.memory_format)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
         self.forward = torch.compile(self.model) if self.compiled else self.model
 
-    def train(self) -> float:
-        """One step; the loss."""
+    def begin(self) -> torch.Tensor:
+        """One step."""
         self.optimizer.zero_grad()
         logits = self.forward(*self.inputs)
         loss = F.cross_entropy(logits.flatten(0, -2), self.labels.flatten())
         loss.backward()
         self.optimizer.step()
-        return loss.item()
+        return loss
+
+    def finish(self, begun: torch.Tensor) -> float:
+        """The loss."""
+        return begun.item()
 
     def infer(self) -> None:
         """One prediction."""
         with torch.inference_mode():
             self.forward(*self.inputs)
 
-    def evaluate(self) -> None:
-        """From training to prediction."""
-        self.model.eval()
+    def phase(self, name: str) -> None:
+        """From training to prediction, and back."""
+        self.model.train(name == "train")
 
 
 class ChannelsLast(Peer):
@@ -62,20 +64,13 @@ class ChannelsLast(Peer):
     memory_format = torch.channels_last
 
 
-class Compiled(ChannelsLast):
-    """`torch.compile`, channels last."""
+class Compiled(Peer):
+    """`torch.compile`."""
 
     compiled = True
 
 
-def peak(size: int = 2048) -> float:
-    """Operations a second of a square matrix product."""
-    import time
+class CompiledChannelsLast(ChannelsLast):
+    """`torch.compile`, channels last."""
 
-    a = torch.ones(size, size)
-    times = []
-    for _ in range(8):
-        begun = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - begun)
-    return 2 * size**3 / min(times)
+    compiled = True
