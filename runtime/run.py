@@ -172,12 +172,46 @@ def execute(
     from runtime.folder import writable
     from runtime.lock import alone
 
+    resolved = _self_contained(prepared.program)
+    if wish.resume and (done := _done(prepared, resolved, folder, listeners, wish)):
+        return done
     with writable(folder), alone(folder):
-        return _execute(prepared, folder, command, listeners, wish)
+        return _execute(prepared, resolved, folder, command, listeners, wish)
+
+
+def _self_contained(program: Program) -> Program:
+    """The program with the paths of its data as they are seen from anywhere."""
+    data = anchored(program.tree["data"], program.directory)
+    tree = Mapping(program.tree | {"data": data}, program.tree.span, program.tree.key_spans)
+    return replace(program, tree=tree)
+
+
+def _done(
+    prepared: Prepared, resolved: Program, folder: Path, listeners: Sequence[Listener], wish: Wish,
+) -> Result | None:
+    """What came of the run in a folder, if it is finished and no more is asked of it."""
+    from runtime.folder import SUMMARY
+
+    if not (folder / SUMMARY).exists():
+        return None
+    from runtime.finished import finished
+    from runtime.report.listener import stage
+    from runtime.resume import spec_of
+
+    done = finished(folder, spec_of(resolved), prepared.training.train,
+                    reschedule=wish.reschedule, report=wish.report)
+    if done is None:
+        return None
+    with stage("resume", listeners) as note:
+        note.text = done.note
+    for listener in listeners:
+        listener.end(done.result)
+    return done.result
 
 
 def _execute(
-    prepared: Prepared, folder: Path, command: str, listeners: Sequence[Listener], wish: Wish,
+    prepared: Prepared, resolved: Program, folder: Path, command: str,
+    listeners: Sequence[Listener], wish: Wish,
 ) -> Result:
     from runtime import folder as files
     from runtime import resume
@@ -185,9 +219,6 @@ def _execute(
     from runtime.report.listener import stage
 
     program, training = prepared.program, prepared.training
-    data = anchored(program.tree["data"], program.directory)
-    tree = Mapping(program.tree | {"data": data}, program.tree.span, program.tree.key_spans)
-    resolved = replace(program, tree=tree)
     for tracker in training.train.log:
         tracker.check()
     listeners = (JsonLines(folder / files.METRICS), *listeners)

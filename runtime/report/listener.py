@@ -128,6 +128,17 @@ class Result:
                 **({"baselines": {k: dict(v) for k, v in self.baselines.items()}}
                    if self.baselines else {})}
 
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> Result:
+        """The result whose `as_json` this is; its details are not in there.
+
+        Raises:
+            KeyError: a part is missing.
+        """
+        return cls(content["test"], content["epochs"], content["steps"], content["kept_epoch"],
+                   content["seconds"], content["params"], content["seed"],
+                   content.get("baselines", {}), content.get("test_raw", {}))
+
 
 class Listener(Protocol):
     """Hears of a run; every method may be left out."""

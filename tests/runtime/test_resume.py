@@ -216,12 +216,52 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(tmp_path, whole, name):
     assert_same(outcome(tmp_path), whole)
 
 
-def test_the_finished_run_can_be_taken_up_and_stays_the_same(tmp_path, whole):
+def contents(folder):
+    """Every file of a folder, with the time it was changed."""
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")
+            if path.is_file()}
+
+
+@pytest.mark.parametrize("every, steps", [("3", STEPS), ("never", 0)])
+def test_a_finished_run_has_nothing_left_to_do_and_is_not_touched(tmp_path, every, steps):
+    text = RECIPE.replace("every: 3", f"every: {every}")
+    first = go(tmp_path, text=text)
+    before = contents(tmp_path)
+    again = At(crash)
+    # What asks for nothing more may be another; only a run that trains takes notice.
+    found = go(tmp_path, "name=other", "train.evaluation_batch_size=64", text=text, listener=again,
+               resume=True, report=False)
+    assert again.steps == [] and [s.partition(" ")[0] for s in again.stages] == ["resume"]
+    assert again.stages[0].endswith(
+        "nothing to do: finished after 4 epochs; for more, --set train.epochs=8")
+    assert found.as_json() == first.as_json()
+    assert contents(tmp_path) == before
+    assert (checkpoint.steps(tmp_path) or [0])[-1] == steps
+
+
+def test_a_finished_run_without_checkpoints_is_not_begun_anew(tmp_path):
+    text = RECIPE.replace("every: 3", "every: never")
+    go(tmp_path, "train.epochs=1", text=text)
+    before = contents(tmp_path)
+    with pytest.raises(SpecError, match="F0823(.|\n)*no checkpoint(.|\n)*train.epochs: 1 → 4"):
+        go(tmp_path, text=text, resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_run_that_was_cut_off_in_its_report_is_finished_then(tmp_path, whole):
     go(tmp_path)
     again = At(crash)
-    go(tmp_path, listener=again, resume=True)
-    assert again.steps == []
+    go(tmp_path, listener=again, resume=True)  # there is no report.html
+    assert again.steps == [] and any(stage.startswith("report") for stage in again.stages)
     assert_same(outcome(tmp_path), whole)
+
+
+def test_a_run_that_ended_early_says_what_would_make_it_longer(tmp_path):
+    early = ("train.early_stop={patience: 1, min_change: 1}", "train.checkpoint={every: 1 epoch}")
+    assert go(tmp_path, *early).epochs == 2
+    again = At(crash)
+    go(tmp_path, *early, listener=again, resume=True, report=False)
+    assert "ended early after 2 epochs; for more, raise its `patience`" in again.stages[0]
 
 
 # ------------------------------------------------------------------- two at the same time
