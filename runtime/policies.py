@@ -115,9 +115,11 @@ class Checkpointing(Section):
         Distance, PlainValidator(read_distance),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
     ] = Field(
-        default=Distance(), description="from one checkpoint to the next: `500` (steps), "
-                                        "`1 epoch`, `10 minutes` or `never`; where not given, the "
-                                        "end of an epoch if 10 seconds have passed, and 5 minutes")
+        # A default that no document can say has no place in the JSON schema.
+        default_factory=Distance,
+        description="from one checkpoint to the next: `500` (steps), `1 epoch`, `10 minutes` or "
+                    "`never`; where not given, the end of an epoch if 10 seconds have passed, and "
+                    "5 minutes")
     keep: Annotated[int, Field(gt=0)] = Field(
         default=2, description="how many checkpoints are kept; the oldest goes first")
 

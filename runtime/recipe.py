@@ -92,7 +92,7 @@ class Train(Section):
     early_stop: EarlyStop | None = Field(
         default=None, description="end the run when the validation part gets no better")
     checkpoint: Checkpointing = Field(
-        default=Checkpointing(), description="how often the run is saved")
+        default_factory=Checkpointing, description="how often the run is saved")
     precision: Precision = Field(
         default=Precision(), description="what numbers are held in: `float32`, `bfloat16`, or "
                                          "parameters, compute and output apart")
@@ -180,18 +180,14 @@ def read_training(
 
 
 def _can_judge(training: Training, report: Report) -> bool:
-    """Whether what `keep` and `early_stop` judge by will be there; reports where not."""
-    task, span, fine = training.task, training.spans["train"], True
+    """Whether there is a part that `keep` and `early_stop` can judge by; reports where not."""
+    span, fine = training.spans["train"], True
     for name, measure in (("keep", training.train.best), ("early_stop", training.train.early_stop)):
         if measure is None:
             continue
         if not training.data.has("validation"):
             report.error("F0611", f"`{name}` needs a validation part to judge by", span,
                          help="set `validation: 0.1` in `data`, or take it away")
-            fine = False
-        elif measure.resolved(task.monitor, task.better) is None:
-            report.error("F0611", f"`{name}` does not say which way {measure.metric} is better",
-                         span, help="add `mode: higher` or `mode: lower`")
             fine = False
     return fine
 

@@ -18,7 +18,7 @@ from runtime.data import anchored
 from runtime.memory import available, fitting_batch, too_small
 from runtime.policies import AUTO
 from runtime.recipe import Recipe, Training, check_training, read_training
-from runtime.train_checks import check_train
+from runtime.train_checks import check_judges, check_train
 
 if TYPE_CHECKING:
     from runtime.checkpoint import Saved
@@ -70,9 +70,10 @@ def prepare(
     graph = graph_of(program, report)
     inputs: dict[str, str] = {}
     if training is not None:
+        outputs = {name: value.type for name, value in graph.outputs.items()}
         inputs = check_training(
-            training, {v.name: v.type for v in graph.inputs},
-            {name: value.type for name, value in graph.outputs.items()}, report)
+            training, {v.name: v.type for v in graph.inputs}, outputs, report)
+        check_judges(training, outputs, program.tree, report)
         if len(inputs) == len(graph.inputs):
             check_train(training, graph, inputs, report)
     report.check()

@@ -21,7 +21,10 @@ from runtime.recipe import read_section
 from runtime.report.listener import Epoch, Listener
 from runtime.run import Prepared, Wish, execute, prepare
 from runtime.search import Choices, Search
+from runtime.train_checks import check_figure, place_of
 
+# Figures of the tasks that are better the lower they are.
+LOWER = ("loss", "mae", "rmse", "perplexity")
 JOURNAL, REQUEST, RESULTS = "journal.log", "sweep.json", "results.json"
 
 
@@ -93,6 +96,10 @@ def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None
             help="add `search: {trials: 20, space: {train.optimizer.adam: "
                  "{log_uniform: [1e-4, 1e-2]}}}`")])
     found = read_section(Search, node, "search", program.tree.key_spans["search"], report)
+    if found is not None:
+        outputs = {name: value.type for name, value in prepared.graph.outputs.items()}
+        check_figure(found.metric, prepared.training, outputs, report,
+                     place_of(program.tree, "search", "metric"))
     report.check()
     search: Search = found.model_copy(update={"trials": trials}) if trials else found
     task, data = prepared.training.task, prepared.training.data
@@ -106,7 +113,7 @@ def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None
                     assignments=[*assignments, assignment(path, value)])
     metric = search.metric or task.monitor
     highest = (search.goal == "highest") if search.goal else (
-        task.better == "higher" if metric == task.monitor else metric != "loss")
+        task.better == "higher" if metric == task.monitor else metric not in LOWER)
     return Plan(spec, variant, tuple(assignments), search, prepared, metric, highest)
 
 

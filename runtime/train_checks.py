@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from compiler.diagnostics import Report
+from compiler.diagnostics import Report, nearest
 from compiler.graph import Graph, walk
 from compiler.ops.recurrent import Layers
+from compiler.source import Span
+from compiler.tree import Mapping as MapNode
+from compiler.tree import Node
 from compiler.types import TensorType
 from runtime.mixing import check_mix
 from runtime.patterns import check_patterns
@@ -36,6 +39,65 @@ def check_train(
         _check_lengths({v.name: v.type for v in graph.inputs}, training, report)
     if carrying := next(_carrying(graph), None):
         _check_carry(carrying, training, report)
+
+
+def check_judges(
+    training: Training, outputs: Mapping[str, TensorType], tree: MapNode, report: Report,
+) -> None:
+    """Report figures that `keep` and `early_stop` judge by and the task does not give.
+
+    Args:
+        training: the recipe's sections.
+        outputs: the model's outputs, the main one first.
+        tree: the recipe, for the places.
+        report: where errors go.
+    """
+    task, train = training.task, training.train
+    for name, measure in (("keep", train.best), ("early_stop", train.early_stop)):
+        if measure is None:
+            continue
+        span = place_of(tree, "train", name, "metric")
+        if check_figure(measure.metric, training, outputs, report, span) and (
+                measure.resolved(task.monitor, task.better) is None):
+            report.error("F0611", f"`{name}` does not say which way {measure.metric} is better",
+                         span, help="add `mode: higher` or `mode: lower`")
+
+
+def check_figure(
+    name: str | None, training: Training, outputs: Mapping[str, TensorType], report: Report,
+    span: Span | None,
+) -> bool:
+    """Whether the validation part has a figure; reports where not.
+
+    Args:
+        name: the figure; None for the one that the task is judged by.
+        training: the recipe's sections.
+        outputs: the model's outputs, the main one first.
+        report: where errors go.
+        span: where it is named.
+    """
+    # The parts of a loss made of several functions, from Python, are known only there.
+    if name is None or name.startswith("loss/"):
+        return True
+    known = training.task.figures(outputs)
+    if name in known:
+        return True
+    report.error("F0611", f"`{name}` is not a figure of {training.task.word}", span,
+                 nearest(name, known), notes=[f"its figures: {', '.join(known)}"],
+                 help=f"say `metric: {training.task.monitor}`, or another of them")
+    return False
+
+
+def place_of(tree: MapNode, *keys: str) -> Span | None:
+    """Where the value behind some keys stands, or that of the last of them there is."""
+    node: Node = tree
+    span = None
+    for key in keys:
+        if not isinstance(node, MapNode) or key not in node:
+            break
+        node = node[key]
+        span = node.span
+    return span
 
 
 def _check_lengths(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from compiler.types import TensorType
 from runtime.tasks.labelling import Labelling
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ class Classification(Labelling):
     top: list[Annotated[int, Field(gt=1)]] | None = Field(
         default=None, description="report how often the right class is among so many of the "
                                   "most probable: `[5]`, the default with more than 20 classes")
+
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        kind = outputs.get(self.chosen(outputs))
+        classes = kind.channels if kind is not None else None
+        many, two = ((classes > MANY, classes == 2) if isinstance(classes, int) else (True, True))
+        tops = self.top if self.top is not None else [5] if many else []
+        return (*super().figures(outputs), *(f"top{n}" for n in tops),
+                *(("auroc",) if two else ()))
 
     def advice(self, classes: int | None) -> str:
         return f"end the model with `dense: {classes}`, or set its number of classes"

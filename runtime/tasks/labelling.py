@@ -95,6 +95,9 @@ class Labelling(Task):
         """What a model has to end with."""
         raise NotImplementedError
 
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        return ("loss", "accuracy", self.summary_score)
+
     def target_axes(self, rank: int) -> tuple[str, ...] | None:
         return self.axes if rank == len(self.axes) else None
 

@@ -55,6 +55,9 @@ class LanguageModelling(Task):
                 help="keep the whole sequence (`return: sequence`) "
                      f"and end with `dense: {vocabulary}`")
 
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        return ("loss", "accuracy", "perplexity")
+
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
     ) -> Measured:

@@ -71,6 +71,9 @@ class MultiLabel(Task):
             report.error("F0617", f"there are {labels} labels, but {len(given)} positive weights",
                          span, help="give one for each label, or say `balanced`")
 
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        return ("loss", "accuracy", "exact", "f1", "f1_micro", "map", "auroc")
+
     def target_axes(self, rank: int) -> tuple[str, ...] | None:
         return ("channels",) if rank == 1 else None
 

@@ -58,6 +58,9 @@ class Numeric(Task):
                 help=f"end the model with `dense: {wanted.elements}`"
                      + ("; its values are then read step by step" if "time" in wanted.axes else ""))
 
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        return ("loss", "mae", "rmse")
+
     # What the target's axes may be.
     axes: ClassVar[tuple[tuple[str, ...], ...]]
 

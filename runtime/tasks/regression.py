@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from compiler.types import TensorType
 from runtime.tasks.numeric import Numeric
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Regression(Numeric):
     axes: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("channels",))
 
     target: str = Field(default="target", description="the field that holds the numbers")
+
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        return (*super().figures(outputs), "r2")
 
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from compiler.types import TensorType
 from runtime.tasks.labelling import Labelling
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Tagging(Labelling):
     @property
     def ignored(self) -> int | None:
         return self.ignore
+
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        return (*super().figures(outputs), "span_f1", "span_precision", "span_recall")
 
     def advice(self, classes: int | None) -> str:
         return f"keep the whole sequence (`return: sequence`) and end with `dense: {classes}`"

@@ -53,6 +53,15 @@ class Task(Choice):
         """
         raise NotImplementedError
 
+    def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
+        """The names of all figures that `finish` may give outside training, the loss first.
+
+        Args:
+            outputs: the model's outputs by name, the main one first. What only the data can tell,
+                such as what classes are called, is taken to allow every figure.
+        """
+        raise NotImplementedError
+
     def target_axes(self, rank: int) -> tuple[str, ...] | None:
         """The axes of a target with so many of them besides the examples; None where any will do.
 

@@ -5,9 +5,11 @@ import sys
 import textwrap
 
 import pytest
+from pydantic import TypeAdapter
 
 from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
+from runtime.recipe import SECTIONS, Train
 from runtime.run import prepare
 
 RECIPE = """\
@@ -143,3 +145,37 @@ def test_a_recipe_is_checked_without_jax_and_numpy():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                           check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("keep, column, told", [
+    ("keep: {metric: acuracy}", 18, "`acuracy` is not a figure of classification"),
+    ("early_stop: {patience: 2, metric: top5}", 37, "`top5` is not a figure of classification"),
+    ("keep: {metric: f1}", 18, "`keep` does not say which way f1 is better"),
+])
+def test_a_figure_to_judge_by_is_checked_where_it_is_named(keep, column, told):
+    text = changed(train="train:\n  epochs: 2\n  batch_size: 128\n  optimizer: {adam: 0.001}\n"
+                         f"  {keep}\n")
+    assert complaints(text) == [("F0611", 14, column, told)]
+
+
+def test_the_figures_of_the_task_and_the_nearest_are_told():
+    text = changed(train="train:\n  epochs: 2\n  batch_size: 128\n  optimizer: {adam: 0.001}\n"
+                         "  keep: {metric: acuracy}\n")
+    with pytest.raises(SpecError) as refused:
+        prepared(text)
+    message = str(refused.value)
+    assert "did you mean `accuracy`?" in message
+    assert "its figures: loss, accuracy, f1" in message
+    # Those of losses from Python are known only there.
+    assert prepared(text.replace("metric: acuracy", "metric: loss/mine, mode: lower"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_schema_of_every_section_is_made_without_a_warning_and_its_defaults_can_be_written():
+    for kind, _ in SECTIONS.values():
+        TypeAdapter(kind).json_schema()
+    schema = TypeAdapter(Train).json_schema()
+    fields = {"epochs": 1, "batch_size": 1, "optimizer": {"adam": 0.1}}
+    given = {name: field["default"] for name, field in schema["properties"].items()
+             if field.get("default") is not None}
+    assert Train.model_validate(fields | given) == Train.model_validate(fields)

@@ -106,6 +106,7 @@ def test_a_trial_that_fails_is_kept_with_its_reason(
     ("search={space: {width: [4, wide]}}", "width"),
     ("search={space: {train.epochs: [1, 0]}}", "epochs"),
     ("data.validation=0", "needs a validation part"),
+    ("search={space: {width: [4]}, metric: acuracy}", "did you mean `accuracy`?"),
 ])
 def test_a_search_that_cannot_be_is_refused_before_anything_runs(
     recipe: Path, assignment: str, reason: str,

@@ -257,3 +257,36 @@ def test_a_model_that_does_not_suit_its_task_is_refused(task, output, fields, co
 ])
 def test_a_task_is_a_word_or_a_word_with_fields(text, task):
     assert TypeAdapter(AnyTask).validate_python(text) == task
+
+
+WHOLE = np.array([0, 1, 1, 0])
+FIGURES = [
+    ("classification", (4, 2), (), WHOLE),
+    ("classification", (4, 30), (), WHOLE),
+    ({"classification": {"top": [3]}}, (4, 10), (), WHOLE),
+    ("multi_label", (4, 2), (), np.eye(2)[WHOLE]),
+    ("regression", (4, 1), (), WHOLE[:, None].astype(float)),
+    ("tagging", (4, 3, 3), ("time",), np.tile(WHOLE[:, None], 3)),
+    ("segmentation", (4, 2, 2, 3), ("height", "width"), np.tile(WHOLE[:, None, None], (2, 2))),
+    ("language_modelling", (4, 3, 5), ("time",), np.tile(WHOLE[:, None], 3)),
+    ("forecasting", (4, 3, 1), ("time",), np.tile(WHOLE[:, None, None], (3, 1)).astype(float)),
+]
+
+
+@pytest.mark.parametrize("said, shape, axes, target", FIGURES, ids=str)
+def test_a_task_names_all_figures_that_it_gives_and_no_others(said, shape, axes, target):
+    task = TypeAdapter(AnyTask).validate_python(said)
+    kind = TensorType((*axes, "channels"), shape[1:])
+    meter = Meter()
+    meter.add(task.measure(outputs(normal(*shape), (*axes, "channels")),
+                           batch(**{task.target: jnp.asarray(target)}), training=False))
+    data = Known({task.target: ("O", "B-x", "I-x")})
+    assert set(task.finish(meter.means(), data)) == set(task.figures({"output": kind}))
+    assert task.monitor in task.figures({"output": kind})
+
+
+class Known:
+    """What `finish` asks of a data set."""
+
+    def __init__(self, labels):
+        self.labels, self.scales = labels, {}
