@@ -6,33 +6,59 @@ import os
 import sys
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.diagnostics import Diagnostic, diagnostic
 from compiler.plan import FLOAT_BYTES, Plan, Row
 from compiler.source import Span
+from runtime.optim_document import Call, table
 from runtime.policies import MOST
+
+if TYPE_CHECKING:
+    from runtime.recipe import Train
 
 SHOWN = 3  # layers that are named
 # XLA took up to 3.1 times what the plan says that the backward pass keeps.
 SURPLUS = 3.1
-# Parameters, their gradients, and up to two moments of the optimiser.
-COPIES = 4
 SHARE = 0.8  # of the memory that is free
 
 
-def fitting_batch(plan: Plan, available: int) -> int:
+def fitting_batch(plan: Plan, train: Train, available: int) -> int:
     """The largest power of two of examples whose training fits the memory, at least 1.
 
     Args:
         plan: the model's, in training, for any batch.
+        train: how it is trained.
         available: bytes.
     """
-    room = SHARE * available - COPIES * plan.totals.weight_bytes
-    each = max(1.0, SURPLUS * plan.totals.activation_bytes["training"] / plan.batch)
+    room = SHARE * available - held(plan, train)
+    # What the backward pass keeps is that of one piece of the batch.
+    each = max(1.0, SURPLUS * plan.totals.activation_bytes["training"] / plan.batch
+               / train.accumulate)
     size = 1
     while 2 * size <= MOST and 2 * size * each <= room:
         size *= 2
     return size
+
+
+def held(plan: Plan, train: Train) -> int:
+    """Bytes that training holds whatever the batch.
+
+    The weights; and for each trained parameter, in float32, its gradient, what the optimiser
+    keeps (moments), its average, the sum over the pieces of a batch, and the best weights until
+    now.
+    """
+    calls = (*train.optimizer, *(train.clip.calls if train.clip else ()))
+    copies = (1 + sum(moments(call) for call in calls) + (train.ema is not None)
+              + (train.accumulate > 1) + (train.best is not None))
+    return plan.totals.weight_bytes + round(copies * FLOAT_BYTES * plan.totals.trainable)
+
+
+def moments(call: Call) -> float:
+    """How many numbers a function of optax keeps for each parameter, from the committed table."""
+    kept = table()[call.group][call.name]["moments"]
+    return sum(more for name, more in kept.items()
+               if not name or call.arguments.get(name) not in (None, False))
 
 
 def available() -> int:
@@ -57,20 +83,22 @@ def available() -> int:
         return 4 * 2**30
 
 
-def too_small(plan: Plan, span: Span | None, said: str = "") -> Diagnostic:
+def too_small(plan: Plan, train: Train, span: Span | None, said: str = "") -> Diagnostic:
     """A run has asked for more memory than there is.
 
     Args:
         plan: of the model, with the recipe's batch.
+        train: how it is trained.
         span: where the recipe gives the batch size.
         said: what JAX says of it.
     """
     kept = plan.totals.activation_bytes["training"]
     largest = sorted((row for row in plan.rows if row.runs), key=lambda row: -_bytes(row))
     layers = ", ".join(f"`{row.path}` {_size(_bytes(row) * plan.batch)}" for row in largest[:SHOWN])
-    notes = [f"the backward pass keeps at least {_size(kept)}, parameters take "
-             f"{_size(plan.totals.weight_bytes)} and the optimiser's state with gradients two to "
-             "three times as much",
+    piece = f" for each of {train.accumulate} pieces" if train.accumulate > 1 else ""
+    notes = [f"the backward pass keeps at least {_size(kept / train.accumulate)}{piece}; "
+             f"parameters, gradients, the optimiser's state and averages take "
+             f"{_size(held(plan, train))}",
              f"the largest outputs are those of {layers}"]
     if said := said.partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: ").strip():
         notes.append(f"JAX says: {said}")

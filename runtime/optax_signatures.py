@@ -46,7 +46,9 @@ def signatures() -> dict[str, Any]:
 
     Returns:
         `optax` (its version) and, under `optimizers`, `schedules` and `transforms`, for
-        each function its module and its arguments with kind and, if optional, default.
+        each function its module, its arguments with kind and, if optional, default, and its
+        `moments`: how many numbers it keeps for each parameter, and by how many more where an
+        argument is given that is off by default.
     """
     import optax
     import optax.contrib
@@ -57,8 +59,42 @@ def signatures() -> dict[str, Any]:
             group = _group(name, function)
             arguments = _arguments(function)
             if group is not None and arguments is not None:
-                table[group].setdefault(name, {"module": module.__name__, "arguments": arguments})
+                entry = {"module": module.__name__, "arguments": arguments}
+                if group != "schedules":
+                    entry["moments"] = _moments(function, arguments)
+                table[group].setdefault(name, entry)
     return table
+
+
+# What a required argument is given to look at an optimiser's state, by kind.
+SAMPLES = {"schedule": 0.1, "number": 0.5, "number or null": 0.5, "int": 2}
+
+
+def _moments(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, float]:
+    """How many numbers a function keeps for each parameter; "" stands for its defaults."""
+    needed = {name: SAMPLES[argument["kind"]] for name, argument in arguments.items()
+              if "default" not in argument}
+    usual = _kept(function(**needed))
+    moments = {"": usual}
+    for name, argument in arguments.items():
+        off = argument.get("default", 0) in (None, False) and argument["kind"] in (
+            "bool", "number or null")
+        if off:
+            on = True if argument["kind"] == "bool" else 0.5
+            if more := round(_kept(function(**needed, **{name: on})) - usual, 2):
+                moments[name] = more
+    return moments
+
+
+def _kept(transformation: Any) -> float:
+    """How many numbers its state holds for each number of a large matrix."""
+    import math
+
+    import jax
+
+    large = jax.ShapeDtypeStruct((512, 512), "float32")
+    state = jax.eval_shape(transformation.init, {"kernel": large})
+    return round(sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state)) / 512**2, 2)
 
 
 def written(table: dict[str, Any]) -> str:

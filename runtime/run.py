@@ -81,7 +81,7 @@ def prepare(
     prepared = Prepared(program, graph, training, inputs)
     if not _wants_auto(program):
         return prepared
-    size = fitting_batch(plan_of(prepared), memory())
+    size = fitting_batch(plan_of(prepared), training.train, memory())
     chosen = prepare(spec, Report(), variant=variant,
                      assignments=(*assignments, f"train.batch_size={size}"))
     return replace(chosen, auto=True)
@@ -279,7 +279,7 @@ def _execute(
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise SpecError([too_small(
-            plan_of(prepared), training.spans["train"], str(error))]) from None
+            plan_of(prepared), training.train, training.spans["train"], str(error))]) from None
     finally:
         keeper.close()
         for tracker in trackers:

@@ -9,7 +9,9 @@ from compiler.diagnostics import Report, SpecError
 from compiler.lower.build import build_model
 from compiler.source import Source
 from runtime.loop import Job, train
-from runtime.memory import COPIES, SHARE, SURPLUS, available, fitting_batch
+from runtime.memory import SHARE, SURPLUS, available, fitting_batch, held, moments
+from runtime.optim import build
+from runtime.optim_document import Run
 from runtime.policies import MOST
 from runtime.run import execute, plan_of, prepare
 from runtime.step import PureModel
@@ -109,15 +111,48 @@ def test_short_memory_names_the_batch_the_largest_layers_and_a_remedy(tmp_path, 
 def test_a_batch_is_as_large_as_the_memory_allows():
     recipe = prepare(Source("recipe.yaml", RECIPE), Report(),
                      assignments=("train.batch_size=8",))
-    plan = plan_of(recipe)
+    plan, train = plan_of(recipe), recipe.training.train
     each = SURPLUS * plan.totals.activation_bytes["training"] / 8
-    fixed = COPIES * plan.totals.weight_bytes
+    fixed = held(plan, train)
     for size in (1, 2, 64, 512):
         enough = (size * each + fixed) / SHARE
-        assert fitting_batch(plan, int(enough) + 1) == size
-        assert fitting_batch(plan, int(enough) - 1) == max(1, size // 2)
-    assert fitting_batch(plan, 0) == 1
-    assert fitting_batch(plan, 10**15) == MOST
+        assert fitting_batch(plan, train, int(enough) + 1) == size
+        assert fitting_batch(plan, train, int(enough) - 1) == max(1, size // 2)
+        # In four pieces, which need their sum of gradients, four times as many fit.
+        pieces = train.model_copy(update={"accumulate": 4})
+        more = int((size * each + held(plan, pieces)) / SHARE) + 1
+        assert fitting_batch(plan, pieces, more) == min(4 * size, MOST)
+    assert fitting_batch(plan, train, 0) == 1
+    assert fitting_batch(plan, train, 10**15) == MOST
+
+
+@pytest.mark.parametrize("settings, copies", [
+    (("optimizer={sgd: 0.1}",), 1),                       # the gradient
+    (("optimizer={sgd: {learning_rate: 0.1, momentum: 0.9}}",), 2),
+    (("optimizer={adam: 0.1}",), 3),
+    (("optimizer={lion: 0.1}",), 2),
+    (("optimizer=[{trace: 0.9}, {scale_by_adam: {}}, {scale: -0.1}]",), 4),
+    (("optimizer={adam: 0.1}", "ema=0.99"), 4),
+    (("optimizer={adam: 0.1}", "accumulate=2"), 4),
+    (("optimizer={adam: 0.1}", "keep=best"), 4),
+    (("optimizer={adam: 0.1}", "ema=0.99", "accumulate=2", "keep=best"), 6),
+])
+def test_what_training_holds_is_counted_by_parameter(settings, copies):
+    recipe = prepare(Source("recipe.yaml", RECIPE), Report(),
+                     assignments=("data.validation=0.1", *(f"train.{s}" for s in settings)))
+    plan = plan_of(recipe)
+    totals = plan.totals
+    assert held(plan, recipe.training.train) == totals.weight_bytes + 4 * copies * totals.trainable
+
+
+def test_the_counted_state_is_that_which_the_optimiser_and_the_average_have():
+    recipe = prepare(Source("recipe.yaml", RECIPE), Report(),
+                     assignments=("train.optimizer={adan: 0.1}",))
+    large = {"kernel": jax.ShapeDtypeStruct((64, 64), "float32")}
+    state = jax.eval_shape(build(recipe.training.train.optimizer, Run(1, 1)).init, large)
+    count = sum(leaf.size for leaf in jax.tree.leaves(state))
+    (call,) = recipe.training.train.optimizer
+    assert round(count / 64**2, 2) == moments(call) == 4
 
 
 def test_auto_becomes_a_number_that_stands_in_the_run():
