@@ -15,16 +15,19 @@ from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.tree import present
-from runtime.folder import writable, write_json
+from runtime.folder import METRICS, writable, write_json
 from runtime.lock import alone
 from runtime.recipe import read_section
-from runtime.report.listener import Epoch, Listener
+from runtime.report.jsonl import read_events
+from runtime.report.listener import Beginning, Epoch, Listener
 from runtime.run import Prepared, Wish, execute, prepare
 from runtime.search import Choices, Search
+from runtime.stopping import Stop
 from runtime.train_checks import check_figure, place_of
 
 # Figures of the tasks that are better the lower they are.
 LOWER = ("loss", "mae", "rmse", "perplexity")
+NUMBER = "number"  # of our trial, as optuna keeps it
 JOURNAL, REQUEST, RESULTS = "journal.log", "sweep.json", "results.json"
 
 
@@ -96,10 +99,10 @@ def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None
             help="add `search: {trials: 20, space: {train.optimizer.adam: "
                  "{log_uniform: [1e-4, 1e-2]}}}`")])
     found = read_section(Search, node, "search", program.tree.key_spans["search"], report)
-    if found is not None:
-        outputs = {name: value.type for name, value in prepared.graph.outputs.items()}
-        check_figure(found.metric, prepared.training, outputs, report,
-                     place_of(program.tree, "search", "metric"))
+    report.check()
+    outputs = {name: value.type for name, value in prepared.graph.outputs.items()}
+    check_figure(found.metric, prepared.training, outputs, report,
+                 place_of(program.tree, "search", "metric"))
     report.check()
     search: Search = found.model_copy(update={"trials": trials}) if trials else found
     task, data = prepared.training.task, prepared.training.data
@@ -124,7 +127,7 @@ def assignment(path: str, value: Any) -> str:
 
 def run(
     sweep: Plan, folder: Path, tell: Callable[[Trial, Trial | None], None], *,
-    resume: bool = False,
+    resume: bool = False, stop: Stop | None = None,
 ) -> list[Trial]:
     """Make the trials that are still to be made; all there are, in order.
 
@@ -132,20 +135,22 @@ def run(
         sweep: what to try.
         folder: an empty folder, or that of the sweep to go on with.
         tell: called after each trial, with the best one so far.
-        resume: go on with what is there.
+        resume: go on with what is there: trials that were cut off from their checkpoints.
+        stop: may ask the trial under way to save and stop.
 
     Raises:
+        Stopped: it was asked to stop, and has.
         SpecError: F0636 optuna is missing, F0823 the folder is that of another sweep, F0825
             another process is at work there.
     """
     optuna = _optuna()
     with writable(folder), alone(folder):
-        return _run(sweep, folder, tell, optuna, resume=resume)
+        return _run(sweep, folder, tell, optuna, resume=resume, stop=stop)
 
 
 def _run(
     sweep: Plan, folder: Path, tell: Callable[[Trial, Trial | None], None], optuna: Any, *,
-    resume: bool,
+    resume: bool, stop: Stop | None,
 ) -> list[Trial]:
     if resume and (folder / REQUEST).exists():
         _check_same(sweep, folder)
@@ -153,31 +158,50 @@ def _run(
         write_json(folder / REQUEST, sweep.request)
     trials = read(folder)
     study = _study(optuna, sweep, folder)
-    states = optuna.trial.TrialState
-    for cut_off in study.get_trials(states=(states.RUNNING,)):
-        # It was under way when the sweep was stopped: its values are tried again.
-        study.tell(cut_off.number, state=states.FAIL)
-        study.enqueue_trial(cut_off.params)
+    _take_up(study, trials, optuna)
     while sum(trial.state != "failed" or bool(trial.note) for trial in trials) < (
             sweep.search.trials):
         asked = study.ask()
-        trial = Trial(asked.number + 1, {path: values.draw(asked, path)
-                                     for path, values in sweep.search.space.items()})
-        _make(sweep, trial, asked, folder, optuna)
-        match trial.state:
-            case "finished":
-                study.tell(asked, trial.score)
-            case "pruned":
-                study.tell(asked, state=states.PRUNED)
-            case _:
-                study.tell(asked, state=states.FAIL)
+        trial = Trial(max((t.number for t in trials), default=0) + 1, {
+            path: values.draw(asked, path) for path, values in sweep.search.space.items()})
+        asked.set_user_attr(NUMBER, trial.number)
+        _make(sweep, trial, asked, folder, optuna, stop)
         trials.append(trial)
         write_json(folder / RESULTS, {"metric": sweep.metric, "highest": sweep.highest,
                                       "trials": [vars(t) for t in trials]})
+        _record(study, asked.number, trial, optuna)
         tell(trial, best(trials, sweep.highest))
         if sweep.search.sampler == "grid" and len(trials) >= _grid_size(sweep.search):
             break
     return trials
+
+
+def _take_up(study: Any, trials: Sequence[Trial], optuna: Any) -> None:
+    """Let the study go on with the trial that was under way when the sweep was cut off.
+
+    Optuna cannot go on with a trial: its next one takes the same values. As nothing came of the
+    first, both have the same number among ours, and with it the folder, where the run goes on.
+    """
+    states = optuna.trial.TrialState
+    known = {trial.number: trial for trial in trials}
+    for cut_off in study.get_trials(states=(states.RUNNING,)):
+        if done := known.get(cut_off.user_attrs.get(NUMBER)):  # only optuna was not told yet
+            _record(study, cut_off.number, done, optuna)
+            continue
+        study.tell(cut_off.number, state=states.FAIL)
+        study.enqueue_trial(cut_off.params)
+
+
+def _record(study: Any, number: int, trial: Trial, optuna: Any) -> None:
+    """Tell optuna what came of a trial."""
+    states = optuna.trial.TrialState
+    match trial.state:
+        case "finished":
+            study.tell(number, trial.score)
+        case "pruned":
+            study.tell(number, state=states.PRUNED)
+        case _:
+            study.tell(number, state=states.FAIL)
 
 
 def read(folder: Path) -> list[Trial]:
@@ -198,8 +222,13 @@ def best(trials: Sequence[Trial], highest: bool) -> Trial | None:
 class _Watch(Listener):
     """Follows the metric through a trial, and cuts it off where optuna says so."""
 
-    def __init__(self, trial: Trial, asked: Any, metric: str, pruned: type[Exception] | None):
-        self._trial, self._asked, self._metric, self._pruned = trial, asked, metric, pruned
+    def __init__(self, asked: Any, metric: str, own: Path, pruned: type[Exception] | None):
+        self._asked, self._metric, self._own, self._pruned = asked, metric, own, pruned
+
+    def begin(self, beginning: Beginning) -> None:
+        if beginning.done:  # the run goes on: optuna knows nothing of its past
+            for number, value in _curve(self._own, self._metric):
+                self._asked.report(value, number)
 
     def epoch(self, epoch: Epoch) -> None:
         if not epoch.validation:
@@ -208,29 +237,43 @@ class _Watch(Listener):
             raise SpecError([diagnostic(
                 "F0611", f"the search chooses by `{self._metric}`, which the validation part "
                          "does not have", notes=[f"it has: {', '.join(epoch.validation)}"])])
-        value = epoch.validation[self._metric]
-        self._trial.curve.append((epoch.epoch, value))
-        self._asked.report(value, epoch.epoch)
+        self._asked.report(epoch.validation[self._metric], epoch.epoch)
         if self._pruned is not None and self._asked.should_prune():
             raise self._pruned
 
 
-def _make(sweep: Plan, trial: Trial, asked: Any, folder: Path, optuna: Any) -> None:
-    """Make one run; what became of it stands in `trial`."""
+def _curve(own: Path, metric: str) -> list[tuple[int, float]]:
+    """(epoch, metric) on the validation part, from the history of a run."""
+    if not (own / METRICS).exists():
+        return []
+    told = [(event["epoch"], event["validation"].get(metric))
+            for event in read_events(own / METRICS) if event.get("event") == "epoch"]
+    return [(epoch, value) for epoch, value in told if value is not None]
+
+
+def _make(
+    sweep: Plan, trial: Trial, asked: Any, folder: Path, optuna: Any, stop: Stop | None,
+) -> None:
+    """Make one run, or go on with it; what became of it stands in `trial`."""
     import jax
 
-    begun = time.monotonic()
+    from runtime.resume import batch_size_of
+
+    begun, own = time.monotonic(), folder / f"trial-{trial.number}"
     assignments = [*sweep.assignments, *(assignment(p, v) for p, v in trial.values.items())]
     pruned = optuna.TrialPruned if sweep.search.prune else None
-    watch = _Watch(trial, asked, sweep.metric, pruned)
+    watch = _Watch(asked, sweep.metric, own, pruned)
     try:
         prepared = prepare(sweep.spec, Report(), variant=sweep.variant, assignments=assignments)
-        own = folder / f"trial-{trial.number}"
-        own.mkdir()
+        if prepared.auto and (size := batch_size_of(own)):
+            prepared = prepare(sweep.spec, Report(), variant=sweep.variant,
+                               assignments=[*assignments, f"train.batch_size={size}"])
+        resume = own.exists()
+        own.mkdir(exist_ok=True)
         result = execute(prepared, own, f"flaxspec sweep {sweep.spec}", [watch],
-                         Wish(report=False))
-        kept = dict(trial.curve)
-        trial.score = kept.get(result.best_epoch, trial.curve[-1][1] if trial.curve else None)
+                         Wish(resume=resume, report=False, stop=stop))
+        curve = _curve(own, sweep.metric)
+        trial.score = dict(curve).get(result.best_epoch, curve[-1][1] if curve else None)
         trial.state = "finished" if trial.score is not None else "failed"
     except optuna.TrialPruned:
         trial.state = "pruned"
@@ -240,6 +283,7 @@ def _make(sweep: Plan, trial: Trial, asked: Any, folder: Path, optuna: Any) -> N
             raise
         trial.note = f"{first.code}: {first.headline}"
     finally:
+        trial.curve = _curve(own, sweep.metric)
         trial.seconds = round(time.monotonic() - begun, 3)
         # Every trial compiles its own steps: without this the memory grows with their number.
         jax.clear_caches()

@@ -26,6 +26,7 @@ def run(
     """
     from runtime import sweep
     from runtime.report.sweep import ranked, shown, sweep_page
+    from runtime.stopping import Stopped, on_signals
 
     plan = sweep.plan(spec, variant, assignments, trials)
     name = plan.prepared.program.name
@@ -47,7 +48,11 @@ def run(
             print(f"      {trial.note}")
 
     try:
-        found = sweep.run(plan, folder, tell, resume=resume)
+        with on_signals() as stop:
+            found = sweep.run(plan, folder, tell, resume=resume, stop=stop)
+    except Stopped as stopped:
+        print(f"stopped by {stopped.name}; go on with --resume --out {folder}", file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
         print(f"interrupted; go on with --resume --out {folder}", file=sys.stderr)
         return 130

@@ -75,6 +75,67 @@ def test_a_sweep_makes_its_trials_and_goes_on_after_it_was_cut_off(
         sweep.run(plan(recipe, "train.epochs=2"), folder, lambda *_: None, resume=True)
 
 
+def test_a_trial_that_was_cut_off_goes_on_from_its_checkpoint(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("optuna")
+    longer = plan(recipe, "train.epochs=3", "train.checkpoint={every: 1 epoch}", trials=1)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    (expected,) = sweep.run(longer, whole, lambda *_: None)
+
+    reported: list[tuple[int, float]] = []
+    watch = sweep._Watch
+
+    class Watch(watch):
+        def begin(self, beginning: Any) -> None:
+            report = self._asked.report
+            self._asked.report = lambda value, epoch: (
+                reported.append((epoch, value)), report(value, epoch))
+            super().begin(beginning)
+
+        def epoch(self, epoch: Any) -> None:
+            super().epoch(epoch)
+            if epoch.epoch == 2 and cut_off:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "_Watch", Watch)
+    cut_off = True
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(longer, cut, lambda *_: None)
+    assert sweep.read(cut) == []
+    cut_off = False
+    reported.clear()
+    (found,) = sweep.run(longer, cut, lambda *_: None, resume=True)
+    assert (found.number, found.values, found.curve, found.score, found.state) == (
+        1, expected.values, expected.curve, expected.score, "finished")
+    # Optuna hears of the epochs before the break too, which were not made again.
+    assert reported == expected.curve
+    assert sorted(path.name for path in cut.glob("trial-*")) == ["trial-1"]
+    steps = [json.loads(line)["step"] for line in (cut / "trial-1" / "metrics.jsonl").read_text(
+        ).splitlines() if '"event": "epoch"' in line]
+    assert steps == [step for step in (steps[0], 2 * steps[0], 3 * steps[0])]
+
+
+def test_a_result_that_optuna_was_not_told_of_is_not_made_again(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("optuna")
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    one = plan(recipe, trials=1)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sweep, "_record", killed)
+        sweep.run(one, tmp_path, lambda *_: None)
+    (made,) = sweep.read(tmp_path)
+    again: list[Trial] = []
+    assert sweep.run(one, tmp_path, lambda trial, best: again.append(trial), resume=True) == [made]
+    assert again == []
+
+
 def test_two_sweeps_do_not_share_a_folder(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     from runtime.lock import alone
