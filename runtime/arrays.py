@@ -29,13 +29,16 @@ def is_arrays(inputs: Any, fields: Sequence[str]) -> bool:
     return isinstance(_first(first), NUMBERS) or hasattr(first, "__array__")
 
 
-def arrays_part(inputs: Any, fields: Mapping[str, TensorType]) -> Part:
+def arrays_part(
+    inputs: Any, fields: Mapping[str, TensorType], called: Sequence[str] = (),
+) -> Part:
     """Arrays by example as arrays by field; rows of several lengths are padded.
 
     Args:
         inputs: an array (examples, *axes); or for each example an array, or a map of arrays
             by field.
         fields: the fields that the model takes, with their types.
+        called: what messages call each example; `input 1` and so on where not given.
 
     Raises:
         SpecError: F0811 an example does not fit, with its number.
@@ -43,12 +46,13 @@ def arrays_part(inputs: Any, fields: Mapping[str, TensorType]) -> Part:
     names = list(fields)
     by_field: dict[str, list[Any]] = {name: [] for name in names}
     for number, given in enumerate(inputs):
+        title = called[number] if called else f"input {number + 1}"
         values = given if isinstance(given, Mapping) else {names[0]: given}
         if set(values) != set(names):
-            raise _misfit(number, f"has {_listed(values)}, and the model takes {_listed(names)}",
+            raise _misfit(title, f"has {_listed(values)}, and the model takes {_listed(names)}",
                           "give each input as a map from these names to arrays")
         for name in names:
-            by_field[name].append(_checked(number, name, values[name], fields[name]))
+            by_field[name].append(_checked(title, name, values[name], fields[name]))
     arrays, lengths = {}, {}
     for name, rows in by_field.items():
         arrays[name], long = _stacked(rows, fields[name])
@@ -57,29 +61,29 @@ def arrays_part(inputs: Any, fields: Mapping[str, TensorType]) -> Part:
     return Part(arrays, lengths)
 
 
-def _checked(number: int, name: str, value: Any, kind: TensorType) -> np.ndarray:
+def _checked(title: str, name: str, value: Any, kind: TensorType) -> np.ndarray:
     """One example of a field."""
     try:
         array = np.asarray(value)
     except ValueError:
-        raise _misfit(number, f"is not an array: its rows for `{name}` differ in length",
+        raise _misfit(title, f"is not an array: its rows for `{name}` differ in length",
                       f"`{name}` is {kind.described()}") from None
     if array.dtype.kind not in "biuf":
-        raise _misfit(number, f"is not an array of numbers: `{value!r:.40}`",
+        raise _misfit(title, f"is not an array of numbers: `{value!r:.40}`",
                       f"`{name}` is {kind.described()}")
     fits = array.ndim == len(kind.axes) and all(
         axis == "time" or not isinstance(size, int) or have == size
         for axis, have, size in zip(kind.axes, array.shape, kind.shape))
     if not fits:
-        raise _misfit(number, f"has the shape {array.shape}, and `{name}` is {kind.described()}",
+        raise _misfit(title, f"has the shape {array.shape}, and `{name}` is {kind.described()}",
                       "inputs come one after another: (examples, "
                       f"{', '.join(kind.axes)}) for an array of them")
     if kind.dtype == "int":
         if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
-            raise _misfit(number, f"has fractions, and `{name}` holds whole numbers", "")
+            raise _misfit(title, f"has fractions, and `{name}` holds whole numbers", "")
         if kind.vocabulary is not None and array.size and not (
                 0 <= array.min() and array.max() < kind.vocabulary):
-            raise _misfit(number, f"has numbers outside 0 … {kind.vocabulary - 1}, "
+            raise _misfit(title, f"has numbers outside 0 … {kind.vocabulary - 1}, "
                                   f"which are all that `{name}` holds", "")
         return array.astype(np.int32)
     scale = FULL_SCALE.get(array.dtype.name)
@@ -101,8 +105,8 @@ def _stacked(rows: list[np.ndarray], kind: TensorType) -> tuple[np.ndarray, np.n
     return np.stack(padded), lengths
 
 
-def _misfit(number: int, reason: str, help: str) -> SpecError:
-    return SpecError([diagnostic("F0811", f"input {number + 1} {reason}", help=help)])
+def _misfit(title: str, reason: str, help: str) -> SpecError:
+    return SpecError([diagnostic("F0811", f"{title} {reason}", help=help)])
 
 
 def _first(value: Any) -> Any:

@@ -4,29 +4,72 @@ What a file holds depends on what the model takes:
 
 - pictures and sounds: every file is an input; so is each line of standard input, a path.
 - texts: every line of a file or of standard input is an input; of a table its text column.
-- series: a table is one input, its rows the steps of time; the last ones are looked at.
+- series: a table is one input, its rows the steps of time; the last ones are looked at. A
+  table of several series is an input for each.
 - anything else: every row of a table is an input.
 
-`.npy` files are arrays of examples for every model.
+`.npy` and `.npz` files hold arrays of examples for every model.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 import numpy as np
 
 from compiler.diagnostics import SpecError, diagnostic, nearest
 from compiler.types import TensorType
+from runtime.data import tabular
 from runtime.data.dataset import Scale
+from runtime.data.files import read_text
 
 Kind = Literal["file", "text", "series", "row"]
-Named = tuple[str, Any]  # what to call an input in the output, and the input
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+ARRAYS = (".npy", ".npz")
+
+
+class Named(NamedTuple):
+    """An input, or why there is none.
+
+    Attributes:
+        name: what the output calls it.
+        value: the input; None where `error` says why it cannot be read.
+        error: see there.
+    """
+
+    name: str
+    value: Any = None
+    error: SpecError | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """What files of inputs look like.
+
+    Attributes:
+        kind: how they are read.
+        suffixes: what the names of files end in, where every file is an input: others in a
+            folder are passed by.
+        delimiter: what separates the cells of a table; "" for what its name says.
+        key: the column of a table that tells several series apart.
+        arrays: for each field that the model takes what its array may be called in an archive.
+    """
+
+    kind: Kind
+    suffixes: tuple[str, ...] = ()
+    delimiter: str = ""
+    key: str | None = None
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file in a folder is an input by its name."""
+        suffix = path.suffix.lower()
+        if suffix in ARRAYS or self.kind == "text":
+            return True
+        return suffix in (self.suffixes if self.kind == "file" else tabular.SUFFIXES)
 
 
 def kind_of(fields: Mapping[str, TensorType]) -> Kind:
@@ -41,104 +84,135 @@ def kind_of(fields: Mapping[str, TensorType]) -> Kind:
     return "row"
 
 
-def gather(paths: Sequence[str], kind: Kind, stdin: TextIO) -> list[Named]:
+def gather(paths: Sequence[str], form: Form, stdin: TextIO) -> list[Named]:
     """The inputs in files, folders and, for `-`, standard input, in order.
 
+    A file or line that cannot be read is an input with an error; the others are read all the
+    same.
+
     Raises:
-        SpecError: F0630 a file cannot be read, F0631 there is nothing in it.
+        SpecError: F0630 there is no such file or folder, F0631 there is nothing in it.
     """
+    for path in paths:
+        _check(path)
     found: list[Named] = []
     for path in paths:
         here = Path(path)
         if path == "-":
-            inside = _lines(stdin.read(), "standard input", kind)
+            inside = _lines(stdin.read(), "standard input", form.kind)
+            what = "standard input"
         else:
-            files = sorted(_below(here)) if here.is_dir() else [here]
-            inside = [named for file in files for named in _read(file, kind)]
+            files = sorted(_below(here, form)) if here.is_dir() else [here]
+            inside = [named for file in files for named in _read(file, form)]
+            what = f"`{path}`"
         if not inside:
-            what = "standard input" if path == "-" else f"`{path}`"
-            raise SpecError([diagnostic("F0631", f"there is nothing in {what}",
-                                        help="give a file or folder with inputs in it")])
+            ends = form.suffixes if form.kind == "file" else tabular.SUFFIXES
+            raise SpecError([diagnostic(
+                "F0631", f"there is nothing in {what}",
+                notes=[f"files that are looked at: {', '.join((*ends, *ARRAYS))}"]
+                if here.is_dir() and form.kind != "text" else (),
+                help="give a file or folder with inputs in it")])
         found += inside
     return found
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Every file under a folder; hidden ones are left out."""
+def _check(path: str) -> None:
+    """Raise F0630 where there is nothing at a path."""
+    here = Path(path)
+    if path == "-" or here.exists():
+        return
+    beside = [p.name for p in here.parent.iterdir()] if here.parent.is_dir() else []
+    raise SpecError([diagnostic("F0630", f"there is no file or folder `{path}`",
+                                help=nearest(here.name, beside) or "correct the path")])
+
+
+def _below(folder: Path, form: Form) -> Iterator[Path]:
+    """The files of inputs under a folder; hidden ones are left out."""
     for path in folder.rglob("*"):
-        if path.is_file() and not any(
+        if path.is_file() and form.takes(path) and not any(
                 part.startswith(".") for part in path.relative_to(folder).parts):
             yield path
 
 
-def _read(path: Path, kind: Kind) -> list[Named]:
+def _read(path: Path, form: Form) -> list[Named]:
     """The inputs in a file."""
     suffix = path.suffix.lower()
-    if not path.is_file():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise SpecError([diagnostic("F0630", f"there is no file or folder `{path}`",
-                                    help=nearest(path.name, beside) or "correct the path")])
     try:
-        if suffix == ".npy":
-            return [(f"{path}:{i}", example) for i, example in enumerate(np.load(path))]
-        if suffix in TABLES:
-            return _table(path, suffix, kind)
-        if kind == "file":
-            return [(str(path), str(path))]
-        return _lines(path.read_text(encoding="utf-8"), str(path), kind)
-    except (OSError, ValueError, csv.Error) as error:
+        if suffix in ARRAYS:
+            return _arrays(path, form)
+        if suffix in tabular.SUFFIXES:
+            return _table(path, form)
+        if form.kind == "file":
+            return [Named(str(path), str(path))]
+        return _lines(read_text(path), str(path), form.kind)
+    except SpecError as error:
+        return [Named(str(path), error=error)]
+
+
+def _arrays(path: Path, form: Form) -> list[Named]:
+    """The examples of an archive: arrays by field, or one array for the only field."""
+    from runtime.data.array_files import npy, open_archive
+    from runtime.data.files import read_bytes
+
+    if path.suffix.lower() == ".npy":
+        values: Any = npy(read_bytes(path), f"`{path}`")
+        if not values.ndim:
+            raise SpecError([diagnostic("F0811", f"`{path}` is a single number",
+                                        help="its first axis is that of the inputs")])
+        return [Named(f"{path}:{i}", value) for i, value in enumerate(values)]
+    archive = open_archive(path)
+    found = {}
+    for name, words in form.arrays.items():
+        known = next((word for word in words if word in archive.names), None)
+        known = archive.names[0] if known is None and (
+            len(form.arrays) == len(archive.names) == 1) else known
+        found[name] = archive.read(known or words[-1])
+    sizes = {name: len(array) if array.ndim else 0 for name, array in found.items()}
+    if len(set(sizes.values())) > 1:
         raise SpecError([diagnostic(
-            "F0630", f"`{path}` cannot be read: {error}".partition("\n")[0],
-            help="give tables as CSV, TSV or JSONL, arrays as .npy, texts in UTF-8")]) from None
+            "F0634", f"the arrays of `{path}` have different numbers of inputs: "
+                     + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))])
+    return [Named(f"{path}:{i}", {name: array[i] for name, array in found.items()})
+            for i in range(next(iter(sizes.values()), 0))]
 
 
-def _table(path: Path, suffix: str, kind: Kind) -> list[Named]:
-    if suffix in (".csv", ".tsv"):
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",",
-                                    strict=True)
-            rows: list[Any] = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise ValueError(f"line {reader.line_num} has another number of cells than "
-                                     "the first one has names")
-                rows.append(row)
-    else:
-        rows = [_json(line, f"line {i + 1} of {path}") for i, line in enumerate(
-            path.read_text(encoding="utf-8").splitlines()) if line.strip()]
-    if kind == "series":
-        return [(str(path), rows)]
-    return [(f"{path}:{i + 1}", row) for i, row in enumerate(rows)]
+def _table(path: Path, form: Form) -> list[Named]:
+    """The rows of a table; for series the whole of it, or a table for each series."""
+    table = tabular.read_table(path, delimiter=form.delimiter)
+    names = list(table.columns)
+    rows = [dict(zip(names, cells)) for cells in zip(*table.columns.values())]
+    if form.kind != "series":
+        return [Named(f"{path}:{line}", row) for line, row in zip(table.lines.tolist(), rows)]
+    if form.key not in names:
+        return [Named(str(path), rows)]
+    groups: dict[str, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(str(row[form.key]).strip(), []).append(row)
+    return [Named(f"{path}:{key}", group) for key, group in groups.items()]
 
 
 def _lines(text: str, where: str, kind: Kind) -> list[Named]:
     """The inputs in lines: JSON where a line is an object or a list, else the line itself."""
-    found = []
+    found: list[Named] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            is_json = line.lstrip()[0] in "{["
-            value = _json(line, f"line {number} of {where}") if is_json and kind != "text" else (
-                _json_or_text(line) if is_json else line)
-            found.append((f"{where}:{number}", value))
-    if kind == "series" and found and isinstance(found[0][1], Mapping):
-        return [(where, [value for _, value in found])]
+            found.append(_line(line, f"{where}:{number}", kind))
+    if kind == "series" and found and isinstance(found[0].value, Mapping):
+        wrong = next((named for named in found if named.error), None)
+        return [wrong] if wrong else [Named(where, [named.value for named in found])]
     return found
 
 
-def _json(line: str, place: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise SpecError([diagnostic("F0630", f"{place} is not JSON: {error}",
-                                    help="each line is one JSON value")]) from None
-
-
-def _json_or_text(line: str) -> Any:
+def _line(line: str, name: str, kind: Kind) -> Named:
+    if line.lstrip()[0] not in "{[":
+        return Named(line if kind == "file" else name, line)
     try:
         value = json.loads(line)
-    except ValueError:
-        return line
-    return value if isinstance(value, Mapping) else line
+    except ValueError as error:
+        # A text may begin with a bracket.
+        return Named(name, line) if kind == "text" else Named(name, error=SpecError([diagnostic(
+            "F0630", f"{name} is not JSON: {error}", help="each line is one JSON value")]))
+    return Named(name, line if kind == "text" and not isinstance(value, Mapping) else value)
 
 
 def as_text(value: Any, column: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from runtime import folder as files
 from runtime import preprocessing
 from runtime.arrays import arrays_part, is_arrays
 from runtime.batch import Batch
+from runtime.data.arrays import Arrays
 from runtime.data.dataset import Part
+from runtime.data.images import SUFFIXES as PICTURES
+from runtime.data.pictures import as_field
 from runtime.data.pipeline import examples
 from runtime.evaluation import measured, measurer
-from runtime.inputs import Kind, as_series, as_text, kind_of
+from runtime.inputs import Form, Kind, as_series, as_text, kind_of
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
 from runtime.report.jsonl import read_events
@@ -119,28 +123,36 @@ class Trained:
         """
         return [] if not len(inputs) else self.predictions(self.encode(inputs), batch_size)
 
-    def encode(self, inputs: Inputs) -> Part:
+    def encode(self, inputs: Inputs, called: Sequence[str] = ()) -> Part:
         """Raw inputs as the fields that the model takes.
+
+        Args:
+            inputs: as `predict` takes them.
+            called: what messages call each; `input 1` and so on where not given.
 
         Raises:
             SpecError: F0811 an input does not fit; others by the source.
         """
         wanted = self.wanted
         if is_arrays(inputs, list(wanted)):
-            return self._arrays(inputs)
+            return self._arrays(inputs, called)
         source, given = self.training.data, list(inputs)
         (first, kind), *_ = wanted.items()
         if self.kind == "text" and not source.reads_rows:
             given = [as_text(value, first) for value in given]
         try:
-            return source.encode(given, self.preprocessing.fitted)
+            return source.encode(given, self.preprocessing.fitted, called)
         except NotImplementedError:
             scale, window = self.preprocessing.meaning.scales.get(first), kind.length
             if self.kind == "series" and scale is not None and isinstance(window, int):
-                rows = [as_series(table, scale, window, f"input {i}")
-                        for i, table in enumerate(given, start=1)]
-                return arrays_part(rows, wanted)
-            return self._arrays(given)
+                titles = called or [f"input {i}" for i in range(1, len(given) + 1)]
+                rows = [as_series(table, scale, window, title)
+                        for title, table in zip(titles, given)]
+                return arrays_part(rows, wanted, called)
+            paths = all(isinstance(value, str | Path) for value in given)
+            if paths and len(wanted) == 1 and self.kind == "file":
+                return as_field(given, first, kind)
+            return self._arrays(given, called)
 
     @property
     def wanted(self) -> dict[str, TensorType]:
@@ -153,9 +165,21 @@ class Trained:
         """How files of inputs are read."""
         return "file" if self.training.data.reads_files else kind_of(self.wanted)
 
-    def _arrays(self, inputs: Inputs) -> Part:
+    @property
+    def form(self) -> Form:
+        """What files of inputs look like."""
+        source = self.training.data
+        pictures = any(kind.axes == ("height", "width", "channels")
+                       for kind in self.wanted.values())
+        suffixes = source.suffixes or (PICTURES if pictures else ())
+        own = source.called() if isinstance(source, Arrays) else {}
+        return Form(self.kind, suffixes, getattr(source, "delimiter", ""),
+                    getattr(source, "key", None),
+                    {name: own.get(name, (name,)) for name in self.wanted})
+
+    def _arrays(self, inputs: Inputs, called: Sequence[str] = ()) -> Part:
         """Arrays in the data's own units as the model takes them."""
-        part = arrays_part(inputs, self.wanted)
+        part = arrays_part(inputs, self.wanted, called)
         scales = self.preprocessing.meaning.scales
         return Part({name: scales[name].normalised(array) if name in scales else array
                      for name, array in part.arrays.items()}, part.lengths)
@@ -268,5 +292,6 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 def _batches(part: Part, batch_size: int) -> Iterator[Batch]:
+    """The examples in their order, which batches of about equal lengths would change."""
     size = max(1, min(batch_size, part.size))
-    return iter(examples(part).batches(np.arange(part.size), size))
+    return iter(examples(replace(part, buckets=())).batches(np.arange(part.size), size))

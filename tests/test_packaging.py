@@ -124,12 +124,35 @@ def test_readme_names_what_there_is() -> None:
     assert set(re.findall(r"\b[a-z_]+\.py\b", readme)) - known == set()
 
 
-def test_the_map_in_readme_has_every_file_of_the_compiler() -> None:
+def sections() -> dict[str, str]:
+    """What the map in README says of each thing at the root, by its name."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    there = {p.name for p in (ROOT / "compiler").iterdir()
+    chart = readme.split("## The map\n")[1].split("\n## ")[0]
+    return {text.split()[0].rstrip("/"): text
+            for text in re.split(r"^ {4}(?=\S)", chart, flags=re.M)[1:]}
+
+
+def test_the_map_in_readme_has_everything_at_the_root() -> None:
+    told = " ".join(sections().values())
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and (
+        path.name in SHIPPED or any(path.glob("*.py")) or any(path.glob("*.md")))}
+    assert {name for name in folders | MODULES if name not in told} == set()
+
+
+@pytest.mark.parametrize("folder", SHIPPED)
+def test_the_map_in_readme_has_every_file_and_folder_of(folder: str) -> None:
+    there = {p.name for p in (ROOT / folder).iterdir()
              if (p.suffix == ".py" or p.is_dir()) and not p.name.startswith("__")}
-    lacking = {name for name in there if not re.search(rf"(?<![\w.]){re.escape(name)}\b", readme)}
+    told = sections()[folder]
+    lacking = {name for name in there if not re.search(rf"(?<![\w./]){re.escape(name)}\b", told)}
     assert lacking == set()
+
+
+@pytest.mark.parametrize("folder", SHIPPED)
+def test_the_map_in_readme_has_nothing_that_is_not_there(folder: str) -> None:
+    told = re.findall(r"(?<![\w./])([a-z_]+(?:\.py|/))", sections()[folder].removeprefix(folder))
+    known = {p.name + ("/" if p.is_dir() else "") for p in (ROOT / folder).rglob("*")}
+    assert set(told) - known - {"/"} == set()
 
 
 def test_the_spec_in_readme_is_a_recipe_in_order(tmp_path: Path) -> None:

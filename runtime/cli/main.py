@@ -168,7 +168,7 @@ def predict(
     startup.prepare()
     from runtime.cli.predict import predict
 
-    predict(run, inputs, batch_size=batch, top=top)
+    raise typer.Exit(predict(run, inputs, batch_size=batch, top=top))
 
 
 @app.command()

@@ -4,38 +4,85 @@ from __future__ import annotations
 
 import json as json_
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import SpecError, diagnostic
-from runtime.cli.terminal import bold, columns
+from runtime.cli.terminal import bold, columns, show
 from runtime.report.console import figure, shown
 from runtime.report.jsonl import finite
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Part
+    from runtime.inputs import Named
     from runtime.saved import Trained
 
 # Inputs that are read, predicted and printed together.
 CHUNK = 1024
+# Of so many inputs that cannot be read the whole diagnostic is shown; of the others the line of
+# JSON says why.
+TOLD = 20
 
 
-def predict(run: str, paths: Sequence[str], *, batch_size: int, top: int | None) -> None:
+def predict(run: str, paths: Sequence[str], *, batch_size: int, top: int | None) -> int:
     """Print a line of JSON for each input.
 
+    An input that cannot be read has an `error` in its line and a diagnostic on standard error;
+    the others are predicted all the same.
+
+    Returns:
+        The exit status: 2 where an input could not be read, else 0.
+
     Raises:
-        SpecError: the run or an input is not in order.
+        SpecError: the run is not in order, or there is no such file.
     """
     from runtime.inputs import gather
     from runtime.saved import load
 
     trained = load(run)
-    inputs = gather(paths, trained.kind, sys.stdin)
+    inputs = gather(paths, trained.form, sys.stdin)
+    failed = 0
     for start in range(0, len(inputs), CHUNK):
-        piece = inputs[start:start + CHUNK]
-        said = trained.predict([value for _, value in piece], batch_size=batch_size)
-        for (name, _), told in zip(piece, said, strict=True):
+        for name, told in predicted(trained, inputs[start:start + CHUNK], batch_size):
+            if isinstance(told, SpecError):
+                failed += 1
+                if failed <= TOLD:
+                    show(told.diagnostics)
+                first = told.diagnostics[0]
+                told = {"error": f"{first.code}: {'; '.join([first.headline, *first.notes])}"}
             print(json_.dumps({"input": name, **finite(_cut(told, top))}, ensure_ascii=False))
+    if failed:
+        print(f"{failed:,} of {len(inputs):,} inputs could not be read", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def predicted(
+    trained: Trained, inputs: Sequence[Named], batch_size: int,
+) -> Iterator[tuple[str, dict[str, Any] | SpecError]]:
+    """For each input its name, and its prediction or what is wrong with it."""
+    good = [named for named in inputs if named.error is None]
+    errors = {id(named): named.error for named in inputs if named.error is not None}
+    part = None
+    try:
+        part = _encoded(trained, good)
+    except SpecError:
+        # One at a time tells which of them it is.
+        for named in good:
+            try:
+                _encoded(trained, [named])
+            except SpecError as error:
+                errors[id(named)] = error
+        good = [named for named in good if id(named) not in errors]
+        part = _encoded(trained, good)
+    said = iter(() if part is None else trained.predictions(part, batch_size))
+    for named in inputs:
+        yield named.name, errors.get(id(named)) or next(said)
+
+
+def _encoded(trained: Trained, inputs: Sequence[Named]) -> Part | None:
+    """Inputs as fields; None where there are none."""
+    return trained.encode([i.value for i in inputs], [i.name for i in inputs]) if inputs else None
 
 
 def _cut(told: dict[str, Any], top: int | None) -> dict[str, Any]:
@@ -55,15 +102,17 @@ def evaluate(run: str, data: str | None, part: str, *, batch_size: int, json: bo
     from runtime.saved import load
 
     trained = load(run)
-    examples = _other(trained, data) if data is not None else _own(trained, part)
+    examples = _own(trained, part) if data is None else (
+        trained.training.data.examples(Path(data), trained.preprocessing))
     figures, details = trained.evaluate(examples, batch_size)
     what = data if data is not None else f"{part} part"
+    count = f"{examples.size:,} example{'s' if examples.size != 1 else ''}"
     if json:
         print(json_.dumps(finite({"run": str(trained.folder), "data": what,
                                   "examples": examples.size, "figures": figures, **details}),
                           ensure_ascii=False))
         return
-    print(f"{bold(shown(figures))}  |  {examples.size:,} examples of {what}")
+    print(f"{bold(shown(figures))}  |  {count} of {what}")
     classes = details.get("classes", [])
     if classes:
         scores = [key for key in classes[0] if key not in ("name", "examples")]
@@ -81,11 +130,3 @@ def _own(trained: Trained, name: str) -> Part:
             "F0618", f"the run's data has no {name} part",
             help="choose another one with `--part`, or other data with `--data`")])
     return part
-
-
-def _other(trained: Trained, data: str) -> Part:
-    """Other examples with their targets, read as the training data was."""
-    from runtime.inputs import gather
-    from runtime.targets import with_targets
-
-    return with_targets(trained, gather([data], trained.kind, sys.stdin), data)

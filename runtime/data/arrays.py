@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from compiler.diagnostics import SpecError, diagnostic, nearest
-from runtime.data.contents import PARTS, Content, Declared, as_declared, converted
+from runtime.data.contents import (
+    PARTS,
+    Content,
+    Declared,
+    as_declared,
+    check_sizes,
+    converted,
+)
 from runtime.data.labelled import listed
 from runtime.section import problem
 
 if TYPE_CHECKING:
 
     from runtime.data.array_files import Archive
-    from runtime.data.dataset import Dataset
+    from runtime.data.dataset import Dataset, Part
+    from runtime.preprocessing import Preprocessing
 
 # How the array of a part may be called.
 PATTERNS = {
@@ -78,6 +86,33 @@ class Arrays(Declared):
             for part, names in self._arrays_of(field, archive).items():
                 found.setdefault(part, {})[name] = joined(field, names, archive, name)
         return self.complete(found, archive.shown)
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """An archive or folder with the arrays of one part: the test part where it has several."""
+        from runtime.data.array_files import open_archive
+        from runtime.data.dataset import Part
+
+        archive = open_archive(path)
+        arrays = {}
+        for name in self.fields():
+            field = self.contents[name]
+            arrays[name] = joined(field, self._whole(field, archive), archive, name)
+        check_sizes(arrays, archive.shown)
+        return Part(arrays)
+
+    def called(self) -> Mapping[str, tuple[str, ...]]:
+        """By field what its array may be called in a file of inputs."""
+        return {name: (name, *([field.array] if isinstance(field.array, str) else []))
+                for name, field in self.contents.items()}
+
+    def _whole(self, field: ArrayField, archive: Archive) -> list[str]:
+        """The names of a field's arrays where all of an archive is one part."""
+        if isinstance(field.array, str) and field.array in archive.names:
+            return [field.array]
+        parts = self._arrays_of(field, archive)
+        there = [parts[part] for part in ("test", "validation", "train")
+                 if part in parts and set(parts[part]) <= set(archive.names)]
+        return (there or list(parts.values()))[0]
 
     def _arrays_of(self, field: ArrayField, archive: Archive) -> dict[str, list[str]]:
         """The names of a field's arrays by part.

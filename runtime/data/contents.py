@@ -120,22 +120,16 @@ class Declared(Parted):
                 if name not in self.targets() and kind.dtype == "float"
                 and kind.axes[-1:] == ("channels",)]
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Picture files by their paths, where the only input is a picture."""
-        import numpy as np
-
-        from runtime.data.dataset import Part
-        from runtime.data.pictures import Form, Pictures
+        from runtime.data.pictures import as_field
 
         names = [name for name in self.fields() if name not in self.targets()]
-        content = self.declared[names[0]]
-        if len(names) > 1 or content.kind.axes != ("height", "width", "channels") or (
-                content.shape[2] not in (1, 3)):
+        if len(names) > 1:
             raise NotImplementedError
-        files = [str(path) for path in inputs]
-        height, width, channels = content.shape
-        pixels = Pictures(files, Form(height, width, channels), Path())[:]
-        return Part({names[0]: pixels}, names=np.array(files, object))
+        return as_field(inputs, names[0], self.declared[names[0]].kind)
 
     def complete(
         self, found: Mapping[str, Mapping[str, Any]], where: str,
@@ -161,7 +155,7 @@ class Declared(Parted):
                 raise SpecError([diagnostic(
                     "F0634", f"{where} has a {part} part of `{next(iter(found[part]))}`, but not "
                              f"of `{missing[0]}`")])
-            _check_sizes(found[part], where, part)
+            check_sizes(found[part], where, f" in the {part} part")
             parts[part] = Part({name: found[part][name] for name in self.fields()})
         labels = {name: known.get(name, names) if isinstance(field.classes, int) else names
                   for name, field in self.declared.items() if (names := field.names) is not None}
@@ -212,17 +206,23 @@ def converted(array: np.ndarray, field: Content, where: str, called: str) -> np.
             raise SpecError([diagnostic(
                 "F0633", f"row {row:,} of {where} holds {rows[row, column]}, which is no whole "
                          f"number from 0 to {(kind.vocabulary or 0) - 1}",
-                notes=[f"{int(wrong.any(axis=1).sum()):,} rows are wrong"],
+                notes=_how_many(wrong.any(axis=1)),
                 help=f"correct the rows, or the number of classes of `{called}`")])
         return np.ascontiguousarray(array, np.int32)
     if array.dtype.kind == "f" and not (finite := np.isfinite(rows).all(axis=1)).all():
         row = int(np.argmin(finite))
         raise SpecError([diagnostic(
             "F0633", f"row {row:,} of {where} holds a value that is not a number or not finite",
-            notes=[f"{int((~finite).sum()):,} rows are wrong"],
+            notes=_how_many(~finite),
             help="fill such values, or leave the rows out")])
     is_image = array.dtype == np.uint8 and kind.axes[-1:] == ("channels",) and len(shape) > 1
     return np.ascontiguousarray(array, np.uint8 if is_image else np.float32)
+
+
+def _how_many(wrong: Any) -> list[str]:
+    """A note where more rows are wrong than the one that is named."""
+    count = int(wrong.sum())
+    return [f"{count:,} rows are wrong"] if count > 1 else []
 
 
 def as_declared(array: np.ndarray, field: Content) -> bool:
@@ -234,11 +234,30 @@ def as_declared(array: np.ndarray, field: Content) -> bool:
             and array.dtype.name in ("float32", *(["uint8"] if is_image else [])))
 
 
-def _check_sizes(arrays: Mapping[str, Any], where: str, part: str) -> None:
+def by_field(path: Path, fields: Mapping[str, TensorType]) -> Part:
+    """The arrays of an archive or a folder that are called as fields are, as examples.
+
+    Raises:
+        SpecError: F0630 it cannot be read or lacks one, and what `converted` raises.
+    """
+    from runtime.data.array_files import open_archive
+    from runtime.data.dataset import Part
+
+    archive = open_archive(path)
+    arrays = {}
+    for name, kind in fields.items():
+        content = Content(
+            shape=[size for size in kind.shape if isinstance(size, int)], axes=list(kind.axes),
+            vocabulary=kind.vocabulary if kind.dtype == "int" else None)
+        arrays[name] = converted(archive.read(name), content, f"`{name}` of {archive.shown}", name)
+    check_sizes(arrays, archive.shown)
+    return Part(arrays)
+
+
+def check_sizes(arrays: Mapping[str, Any], where: str, part: str = "") -> None:
     """Raise F0634 where the fields of a part have different numbers of examples."""
     sizes = {name: len(array) for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise SpecError([diagnostic(
-            "F0634", f"the fields of {where} have different numbers of examples in the {part} "
-                     "part",
+            "F0634", f"the fields of {where} have different numbers of examples{part}",
             notes=[f"`{name}` has {size:,}" for name, size in sizes.items()])])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from runtime.data.dataset import Dataset, Part
     from runtime.data.tabular import Table
+    from runtime.preprocessing import Preprocessing
 
 
 # The field that holds digests of the texts while duplicates are looked for.
@@ -148,22 +149,34 @@ class Documents(Rows):
             fitted={"vocabulary": vocabulary.as_json(), goal: names, "length": longest},
             labels={"text": vocabulary.names, goal: tuple(names)})
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Texts as the model takes them.
 
         Args:
             inputs: texts, or rows as maps with one under `input`; for tagging also lists of
-                words. Where all rows have the target, it is given, too.
+                words.
             fitted: what `load` gave.
+            called: what messages call each.
         """
-        from runtime.data.columns import kinds
-        from runtime.data.dataset import Part
         from runtime.data.tabular import from_records
 
         rows = [row if isinstance(row, dict) else {self.input: row} for row in inputs]
-        told = all(row.get(self._target) not in (None, "") for row in rows)
-        table = from_records(rows, [self.input, self._target] if told else [self.input],
-                             Path(self.title))
+        return self._part(from_records(rows, [self.input], called), fitted, told=False)
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        from runtime.data.tabular import read_table
+
+        table = self.usable(read_table(path, delimiter=self.delimiter))
+        table.column(self._target)  # complains where it is missing
+        return replace(self._part(table, known.fitted, told=True), names=table.places())
+
+    def _part(self, table: Table, fitted: Mapping[str, Any], told: bool) -> Part:
+        """The texts of a table, and what they are where that is told, by what `load` taught."""
+        from runtime.data.columns import kinds
+        from runtime.data.dataset import Part
+
         vocabulary, longest = vocabulary_from(fitted["vocabulary"]), fitted["length"]
         texts = self._texts(table)
         arrays, lengths = _padded(
@@ -173,7 +186,8 @@ class Documents(Rows):
             more, _ = _padded("tags", tags, None)
             return Part(arrays | more, lengths | {"tags": lengths["text"]})
         if told:
-            arrays["label"] = kinds(table, self._target, fitted["label"], None)
+            arrays["label"] = kinds(table, self._target, fitted["label"], None,
+                                    "take the row out")
         return Part(arrays, lengths)
 
     def _fields(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -16,7 +17,8 @@ from runtime.section import problem
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.data.dataset import Dataset
+    from runtime.data.dataset import Dataset, Part
+    from runtime.preprocessing import Preprocessing
 
 # What the splits of data sets are called.
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation",
@@ -95,6 +97,20 @@ class HuggingFace(Declared):
         words = {name: names for name, content in self.contents.items()
                  if (names := getattr(features[content.column], "names", None)) is not None}
         return self.complete(found, self.title, words)
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """What `save_to_disk` wrote: one split, or `test` of several."""
+        from runtime.data.dataset import Part
+
+        splits = self.model_copy(update={"folder": str(path)})._splits()
+        names = list(splits)
+        split = names[0] if len(names) == 1 else next(
+            (name for name in names if SPLITS.get(name) == "test"), None)
+        if split is None:
+            raise SpecError([diagnostic(
+                "F0634", f"`{path}` has no split `test`", notes=[f"splits: {listed(names)}"],
+                help="give the folder of one split")])
+        return Part({name: self._read(splits[split], name, split) for name in self.fields()})
 
     def _splits(self) -> Mapping[str, Any]:
         """The data set's splits, as its library gives them.

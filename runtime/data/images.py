@@ -16,12 +16,17 @@ from runtime.data.normalise import check_channels
 from runtime.section import problem
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from runtime.data.dataset import Dataset, Part
     from runtime.data.pictures import Form
+    from runtime.preprocessing import Preprocessing
 
 # Folders that hold a part rather than a class.
 PART_FOLDERS = {"train": "train", "training": "train", "val": "validation",
                 "valid": "validation", "validation": "validation", "test": "test"}
+# What the names of pictures end in.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 # Pictures that take no more than this, in bytes, are decoded once and kept.
 MEMORY = 2**30
@@ -46,6 +51,7 @@ class Images(Labelled):
 
     word: ClassVar[str] = "images"
     reads_files: ClassVar[bool] = True
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     paths: ClassVar[tuple[str, ...]] = ("images",)
 
     images: str = Field(min_length=1, description="the folder")
@@ -79,7 +85,7 @@ class Images(Labelled):
         import numpy as np
 
         from runtime.data.dataset import Part
-        from runtime.data.pictures import SUFFIXES, Pictures
+        from runtime.data.pictures import Pictures
 
         self.fetch()
         root = Path(self.images)
@@ -101,7 +107,9 @@ class Images(Labelled):
         return self.assembled(parts, self.fields(), {"label": classes},
                               {"image": CHANNELS[self.channels]})
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Pictures by their paths, as fields."""
         import numpy as np
 
@@ -111,6 +119,16 @@ class Images(Labelled):
         files = [str(path) for path in inputs]
         pixels = Pictures(files, self.form, Path())[:]
         return Part({"image": pixels}, names=np.array(files, object))
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        import numpy as np
+
+        from runtime.data.dataset import Part
+        from runtime.data.pictures import Pictures
+
+        files, labels = of_classes(path, SUFFIXES, "pictures", known.meaning.labels["label"])
+        return Part({"image": Pictures(files, self.form, path), "label": labels},
+                    names=np.array(files, object))
 
 
 def scan(
@@ -189,6 +207,49 @@ def _files(folder: str, root: str, suffixes: tuple[str, ...]) -> list[str]:
 def _folders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
+def of_classes(
+    root: Path, suffixes: tuple[str, ...], things: str, classes: Sequence[str],
+) -> tuple[list[str], np.ndarray]:
+    """The files of a folder of classes, and the class of each, for `Source.examples`.
+
+    Args:
+        root: the folder.
+        suffixes: how the files' names end.
+        things: what messages call them.
+        classes: those that the model knows, in the order of their numbers.
+
+    Raises:
+        SpecError: as `scan`; F0634 a class is unknown, or the folder has parts.
+    """
+    found = scan(root, suffixes, things)
+    if len(found) > 1:
+        parts = ", ".join(f"`{root / name}`" for name in _folders(root))
+        raise SpecError([diagnostic("F0634", f"`{root}` has parts, and one can be evaluated",
+                                    help=f"give one of {parts}")])
+    return numbered(found["train"], root, classes)
+
+
+def numbered(
+    found: Mapping[str, list[str]], root: Path, classes: Sequence[str],
+) -> tuple[list[str], np.ndarray]:
+    """Files by class as one list, and the number of the class of each.
+
+    Raises:
+        SpecError: F0634 a class is unknown.
+    """
+    import numpy as np
+
+    number = {name: index for index, name in enumerate(classes)}
+    for name in found:
+        if name not in number:
+            raise SpecError([diagnostic(
+                "F0634", f"`{root}` has a class `{name}`, which the model does not know",
+                notes=[f"it knows {listed(classes)}", f"such as {found[name][0]}"],
+                help=nearest(name, classes) or "rename it, or leave it out")])
+    labels = [number[name] for name, files in found.items() for _ in files]
+    return [file for files in found.values() for file in files], np.array(labels, np.int32)
 
 
 def check_classes(found: Mapping[str, Mapping[str, list[str]]], root: Path) -> None:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from compiler.diagnostics import SpecError, diagnostic
+from compiler.types import TensorType
+from runtime.data.dataset import Part
 
 Fit = Literal["crop", "pad", "stretch"]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # How many broken files a message names.
 SHOWN = 5
 # How much of a file that is not kept in memory tells it from others, in bytes.
@@ -126,6 +127,26 @@ class Pictures:
         return result
 
 
+def as_field(files: Sequence[Any], name: str, kind: TensorType) -> Part:
+    """Picture files as a field of images.
+
+    Args:
+        files: their paths.
+        name: the field.
+        kind: its type: (height, width, channels).
+
+    Raises:
+        SpecError: F0630 some cannot be read, F0636 Pillow is missing.
+        NotImplementedError: the field holds no pictures, but something else.
+    """
+    if kind.axes != ("height", "width", "channels") or kind.shape[2] not in (1, 3):
+        raise NotImplementedError
+    height, width, channels = (size for size in kind.shape if isinstance(size, int))
+    paths = [str(path) for path in files]
+    pixels = Pictures(paths, Form(height, width, channels), Path())[:]
+    return Part({name: pixels}, names=np.array(paths, object))
+
+
 def decoded(path: Path, form: Form) -> np.ndarray:
     """A picture's pixels: (height, width, channels) uint8.
 
@@ -184,10 +205,13 @@ def library() -> Any:
 
 
 def _unreadable(broken: list[tuple[str, str]], root: Path) -> SpecError:
+    if len(broken) == 1:
+        ((file, why),) = broken
+        return SpecError([diagnostic("F0630", f"`{root / file}` cannot be read: {why}",
+                                     help="replace or remove it")])
     notes = [f"{file}: {why}" for file, why in broken[:SHOWN]]
     if len(broken) > SHOWN:
         notes.append(f"and {len(broken) - SHOWN:,} more")
-    headline = f"{len(broken):,} pictures in `{root}` cannot be read" if len(broken) > 1 else (
-        f"a picture in `{root}` cannot be read")
-    return SpecError([diagnostic("F0630", headline, notes=notes,
-                                 help="replace or remove them")])
+    return SpecError([diagnostic(
+        "F0630", f"{len(broken):,} pictures in `{root}` cannot be read", notes=notes,
+        help="replace or remove them")])

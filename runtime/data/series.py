@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from compiler.diagnostics import nearest
 from compiler.types import TensorType
+from runtime.data.files import failure, shown
 from runtime.data.source import Source
 from runtime.section import problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.data.dataset import Dataset, Part
+    from runtime.data.dataset import Dataset, Part, Scale
+    from runtime.preprocessing import Preprocessing
 
 Positive = Annotated[int, Field(gt=0)]
 AXES = ("time", "channels")
@@ -82,6 +85,36 @@ class Windowed(Source):
     def runs(self) -> list[Run]:
         """The series, in the order of their numbers."""
         raise NotImplementedError
+
+    def runs_in(self, path: Path) -> list[Run]:
+        """The series of another table."""
+        from runtime.data.columns import numbers
+        from runtime.data.tabular import read_table
+
+        table = read_table(path)
+        names = list(dict.fromkeys([*self.past_columns, *self.future_columns]))
+        values = numbers(table, names, {})
+        return [Run(dict(zip(names, values.T)), (0, 0))]
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """Every window of a table of series with the steps behind it."""
+        from runtime.data import windows
+
+        runs = self.runs_in(path)
+        order = known.meaning.labels.get("series", ())
+        if "series" in self.fields() and (odd := [r.name for r in runs if r.name not in order]):
+            raise failure("F0634", f"`{shown(path)}` has a series `{odd[0]}`, which the model does "
+                                   "not know",
+                          notes=[f"it knows {', '.join(order[:12])}"],
+                          help=nearest(odd[0], order) or "leave its rows out")
+        if all(run.size < self.window + self.horizon for run in runs):
+            raise failure("F0631", f"`{shown(path)}` is too short: a series of it has "
+                                   f"{max(run.size for run in runs)} steps, and a window of "
+                                   f"{self.window} with the {self.horizon} to come needs "
+                                   f"{self.window + self.horizon}",
+                          help="give more steps, those before the first forecast too")
+        return windowed(self, runs, known.meaning.scales, order, lambda run: windows.origins(
+            0, run.size, self.window, self.horizon))
 
     def fields(self) -> dict[str, TensorType]:
         found = {"past": TensorType(AXES, (self.window, len(self.past_columns)))}
@@ -155,7 +188,7 @@ def assembled(source: Windowed, runs: Sequence[Run]) -> Dataset:
 
     from runtime.data import windows
     from runtime.data.columns import scale_of
-    from runtime.data.dataset import Dataset, Part, Scale
+    from runtime.data.dataset import Dataset, Scale
 
     fields = source.fields()
     columns = {"past": source.past_columns, "known": source.known_columns,
@@ -169,8 +202,7 @@ def assembled(source: Windowed, runs: Sequence[Run]) -> Dataset:
         scale = scale_of(seen, names)
         units = tuple(source.units.get(column, "") for column in names)
         scales[name] = Scale(scale.names, scale.mean, scale.deviation, units)
-    values = [{name: ((_stacked(run, names) - scales[name].mean) / scales[name].deviation)
-               .astype(np.float32) for name, names in columns.items()} for run in runs]
+    order = [run.name for run in runs]
 
     def origins(run: Run, part: str) -> np.ndarray:
         """The first forecast steps of a part of a series."""
@@ -180,38 +212,68 @@ def assembled(source: Windowed, runs: Sequence[Run]) -> Dataset:
         return windows.origins(start, end, source.window, source.horizon)
 
     def part(name: str) -> Part:
-        found: dict[str, list[np.ndarray]] = {field: [] for field in fields}
-        called: list[np.ndarray] = []
-        for number, (run, ready) in enumerate(zip(runs, values)):
-            at = origins(run, name)
-            found["past"].append(windows.past(ready["past"], at, source.window))
-            for field in ("known", "future"):
-                if field in fields:
-                    found[field].append(windows.future(ready[field], at, source.horizon))
-            if "series" in fields:
-                found["series"].append(np.full(len(at), number, np.int32))
-            if run.times is not None:
-                label = f"{run.name} " if run.name else ""
-                called.append(np.array([f"{label}{time}" for time in run.times[at]], object))
-        return Part({field: np.concatenate(arrays) for field, arrays in found.items()},
-                    names=np.concatenate(called) if called else None)
+        return windowed(source, runs, scales, order, lambda run: origins(run, name))
 
     references, season = {}, source.seasonal
     testing = [origins(run, "test") for run in runs]
     if season and any(map(len, testing)) and all(
             at[0] >= season for at in testing if len(at)):
         references["seasonal_naive"] = np.concatenate(
-            [windows.season_before(ready["future"], at, source.horizon, season)
-             for ready, at in zip(values, testing)])
+            [windows.season_before(_scaled(run, scales["future"]), at, source.horizon, season)
+             for run, at in zip(runs, testing)])
     fitted: dict[str, Any] = {
         name: {"columns": list(scale.names), "mean": scale.mean.tolist(),
                "deviation": scale.deviation.tolist()} for name, scale in scales.items()}
     labels = {}
     if "series" in fields:
-        labels["series"] = tuple(run.name for run in runs)
+        labels["series"] = tuple(order)
         fitted["series"] = list(labels["series"])
     return Dataset(fields, part("train"), part("validation"), part("test"), scales, references,
                    fitted, labels)
+
+
+def windowed(
+    source: Windowed, runs: Sequence[Run], scales: Mapping[str, Scale], order: Sequence[str],
+    origins: Callable[[Run], np.ndarray],
+) -> Part:
+    """Windows of series as the examples of a part.
+
+    Args:
+        source: says what they hold.
+        runs: the series.
+        scales: how their fields are normalised.
+        order: the names of all series, in the order of their numbers.
+        origins: gives the first step to come of each window of a series.
+    """
+    import numpy as np
+
+    from runtime.data import windows
+    from runtime.data.dataset import Part
+
+    fields = source.fields()
+    found: dict[str, list[np.ndarray]] = {field: [] for field in fields}
+    called: list[np.ndarray] = []
+    for run in runs:
+        at = origins(run)
+        found["past"].append(windows.past(_scaled(run, scales["past"]), at, source.window))
+        for field in ("known", "future"):
+            if field in fields:
+                found[field].append(
+                    windows.future(_scaled(run, scales[field]), at, source.horizon))
+        if "series" in fields:
+            found["series"].append(np.full(len(at), list(order).index(run.name), np.int32))
+        if run.times is not None:
+            label = f"{run.name} " if run.name else ""
+            called.append(np.array([f"{label}{time}" for time in run.times[at]], object))
+    return Part({field: np.concatenate(arrays) for field, arrays in found.items()},
+                names=np.concatenate(called) if called else None)
+
+
+def _scaled(run: Run, scale: Scale) -> np.ndarray:
+    """The columns of a scale, normalised: (steps, columns) float32."""
+    import numpy as np
+
+    return ((_stacked(run, scale.names) - scale.mean) / scale.deviation).astype(np.float32)
 
 
 def _stacked(run: Run, names: Sequence[str]) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from compiler.diagnostics import nearest
 from compiler.types import TensorType
 from runtime.data.files import failure
 from runtime.data.series import Positive, Run, Windowed, cut_at
@@ -118,16 +119,21 @@ class SeriesFile(Windowed):
         return replace(dataset, fields={**dataset.fields, "series": counted})
 
     def runs(self) -> list[Run]:
+        return self.runs_in(Path(self.series))
+
+    def runs_in(self, path: Path) -> list[Run]:
         from runtime.data.tabular import read_table
 
-        table = read_table(Path(self.series), delimiter=self.delimiter)
+        table = read_table(path, delimiter=self.delimiter)
         groups = self._on_grid(self._by_key(table))
         # The same days for every series, so that none tells another's future.
         cut = cut_at(max(int(at[-1]) for *_, at in groups) + 1, self.validation, self.test)
         return [self._run(name, part, at, cut if self.time is not None else None)
                 for name, part, at in groups]
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Tables as the model takes them: the last window of each.
 
         Where columns are known ahead, the last `horizon` rows are steps to come, of which
@@ -136,43 +142,54 @@ class SeriesFile(Windowed):
         Args:
             inputs: tables of one series each, as lists of maps from column to number.
             fitted: what `load` gave.
+            called: what messages call each.
         """
         import numpy as np
 
         from runtime.data.dataset import Part
 
-        found = [self._last(rows, number, fitted) for number, rows in enumerate(inputs, start=1)]
+        titles = called or [f"input {number}" for number in range(1, len(inputs) + 1)]
+        found = [self._last(rows, title, fitted) for title, rows in zip(titles, inputs)]
         return Part({name: np.stack([arrays[name] for arrays in found]) for name in found[0]})
 
-    def _last(self, rows: Any, number: int, fitted: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def _last(self, rows: Any, title: str, fitted: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The inputs for a forecast behind the last rows of a table."""
         import numpy as np
 
         from runtime.data.tabular import from_records
 
         ahead = self.horizon if self.known_columns else 0
+        rows = list(rows) if isinstance(rows, list | tuple) else []
         needed = list(dict.fromkeys(
             [*self.past_columns, *self.known_columns, *filter(None, (self.time, self.key))]))
-        if not isinstance(rows, list) or len(rows) < self.window + ahead:
-            count = len(rows) if isinstance(rows, list) else "no"
-            raise failure("F0633", f"input {number} has {count} rows, and a forecast needs "
-                                   f"{self.window + ahead}")
+        if len(rows) < self.window + ahead:
+            raise failure(
+                "F0633", f"{title} has {len(rows) or 'no'} rows, and a forecast needs "
+                         f"{self.window + ahead}",
+                notes=[f"{self.window} to look at, and {ahead} to come with "
+                       f"{', '.join(self.known_columns)}"] if ahead else ())
+        seen = {name for row in rows if isinstance(row, dict) for name in row}
+        if odd := [name for name in needed if name not in seen]:
+            raise failure("F0632", f"{title} has no column `{odd[0]}`",
+                          notes=[f"its columns: {', '.join(sorted(map(str, seen)))}"],
+                          help=nearest(odd[0], map(str, seen)))
+        places = [f"row {number} of {title}" for number in range(1, len(rows) + 1)]
         table = from_records([{**dict.fromkeys(needed), **row} if isinstance(row, dict) else row
-                              for row in rows], needed, Path(self.title))
+                              for row in rows], needed, places)
         groups = self._on_grid(self._by_key(table))
         if len(groups) > 1:
-            raise failure("F0633", f"input {number} holds {len(groups)} series",
+            raise failure("F0633", f"{title} holds {len(groups)} series",
                           notes=[", ".join(name for name, *_ in groups[:12])],
                           help="give a table for each")
         ((name, table, _),) = groups
         end = table.size - ahead
-        seen = {"past": table.take(np.arange(end - self.window, end)),
-                "known": table.take(np.arange(end, table.size))}
+        looked_at = {"past": table.take(np.arange(end - self.window, end)),
+                     "known": table.take(np.arange(end, table.size))}
         arrays: dict[str, np.ndarray] = {}
         for field in ("past", "known"):
             if field in fitted:
                 known = fitted[field]
-                values = np.stack([_filled(seen[field], column, self.gaps)
+                values = np.stack([_filled(looked_at[field], column, self.gaps)
                                    for column in known["columns"]], axis=-1)
                 arrays[field] = ((values - np.array(known["mean"]))
                                  / np.array(known["deviation"])).astype(np.float32)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from compiler.diagnostics import SpecError, diagnostic, nearest
 from compiler.types import TensorType
-from runtime.data.images import check_classes, scan
+from runtime.data.images import check_classes, numbered, of_classes, scan
 from runtime.data.labelled import Labelled
 from runtime.section import Section
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from runtime.data.dataset import Dataset, Part
+    from runtime.preprocessing import Preprocessing
 
 SUFFIXES = (".wav", ".wave")
 PARTS = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
@@ -48,6 +49,7 @@ class Sounds(Labelled):
 
     word: ClassVar[str] = "sounds"
     reads_files: ClassVar[bool] = True
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     paths: ClassVar[tuple[str, ...]] = ("sounds", "manifest")
 
     sounds: str = Field(min_length=1, description="the folder")
@@ -89,6 +91,9 @@ class Sounds(Labelled):
         root = Path(self.sounds)
         found = scan(root, SUFFIXES, "recordings") if self.manifest is None else (
             listed_in(Path(self.manifest), root))
+        if not found["train"]:
+            raise SpecError([diagnostic(
+                "F0631", f"`{self.manifest}` lists nothing to train on")])
         classes = self.class_names(sorted(found["train"]), f"`{root}`")
         check_classes(found, root)
         number = {name: index for index, name in enumerate(classes)}
@@ -104,7 +109,7 @@ class Sounds(Labelled):
                               {"sound": ("sound",)})
 
     def _part(
-        self, sounds: Sequence[np.ndarray], longest: int, labels: Sequence[int] | None,
+        self, sounds: Sequence[np.ndarray], longest: int, labels: Sequence[int] | np.ndarray | None,
         files: Sequence[str],
     ) -> Part:
         """Sounds (samples,) of int16, padded at the end or cut off there."""
@@ -128,12 +133,30 @@ class Sounds(Labelled):
             arrays["label"] = np.array(labels, np.int32)
         return Part(arrays, {"sound": lengths}, np.array(files, object))
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Recordings by their paths, as fields."""
-        files = [str(path) for path in inputs]
-        sounds = read_all(Path(), files, self.rate)
+        return self._read(Path(), [str(path) for path in inputs], None)
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """A folder of classes, or a manifest of files beside it."""
+        classes = known.meaning.labels["label"]
+        if path.is_dir():
+            root, (files, labels) = path, of_classes(path, SUFFIXES, "recordings", classes)
+        else:
+            root, found = path.parent, {}
+            for part in listed_in(path, root).values():
+                for word, some in part.items():
+                    found.setdefault(word, []).extend(some)
+            files, labels = numbered(found, path, classes)
+        return self._read(root, files, labels)
+
+    def _read(self, root: Path, files: Sequence[str], labels: Any) -> Part:
+        """Files as fields, as long as the recipe says, or else as the longest."""
+        sounds = read_all(root, files, self.rate)
         longest = self.samples or max((len(sound) for sound in sounds), default=1)
-        return self._part(sounds, longest, None, files)
+        return self._part(sounds, longest, labels, files)
 
 
 def read_all(root: Path, files: Sequence[str], rate: int) -> list[np.ndarray]:
@@ -160,6 +183,10 @@ def read_all(root: Path, files: Sequence[str], rate: int) -> list[np.ndarray]:
             broken.append(f"{file}: it has no samples")
         sounds.append(sound)
     if broken:
+        if len(files) == 1:
+            raise SpecError([diagnostic(
+                "F0630", f"`{root / files[0]}` cannot be read: {broken[0].partition(': ')[2]}",
+                help="replace or remove it; WAV files with PCM or floats are read")])
         more = [f"and {len(broken) - SHOWN:,} more"] if len(broken) > SHOWN else []
         count = f"{len(broken):,} recordings" if len(broken) > 1 else "a recording"
         raise SpecError([diagnostic(
@@ -227,12 +254,10 @@ def listed_in(manifest: Path, root: Path) -> dict[str, dict[str, list[str]]]:
                               notes=[f"parts: {', '.join(PARTS)}"])
         if not os.path.isfile(root / str(file)):
             raise table.wrong(row, "file", f"there is no file `{root / str(file)}`",
-                              help="paths in a manifest begin at the folder `sounds`")
+                              help=f"paths in a manifest begin at `{root}`")
         if file in seen:
             raise table.wrong(row, "file", f"`{file}` is listed twice")
         seen.add(str(file))
         result.setdefault(PARTS[str(part)], {}).setdefault(str(label), []).append(str(file))
-    if not result["train"]:
-        raise SpecError([diagnostic("F0631", f"`{manifest}` lists nothing to train on")])
     return {part: {label: sorted(classes[label]) for label in sorted(classes)}
             for part, classes in result.items()}

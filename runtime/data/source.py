@@ -16,6 +16,7 @@ from runtime.section import Section, problem
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset, Part
+    from runtime.preprocessing import Preprocessing
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -35,8 +36,10 @@ class Source(Section):
     paths: ClassVar[tuple[str, ...]] = ()
     # Whether `encode` takes paths of files, one for each input.
     reads_files: ClassVar[bool] = False
-    # Whether `encode` takes rows of columns where inputs are texts, targets among them.
+    # Whether `encode` takes rows of columns where inputs are texts.
     reads_rows: ClassVar[bool] = False
+    # What the names of files of inputs end in; others in a folder are passed by. () for any.
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     dataset: str | None = Field(
         default=None, description="a data set of specs/datasets, which is fetched")
@@ -93,18 +96,37 @@ class Source(Section):
         if Path(getattr(self, self.word)).is_relative_to(data.folder):
             data.fetch()
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Raw inputs, as a user has them, turned into the fields that a model takes.
 
         Args:
             inputs: what each source says of itself, such as the rows of a table as maps from
-                column to text or number; targets may be missing.
+                column to text or number; targets are passed by.
             fitted: `Dataset.fitted` of the data that the model was trained on.
+            called: what messages call each input; `input 1` and so on where not given.
 
         Raises:
-            SpecError: an input that cannot be read, with its number.
+            SpecError: an input that cannot be read, with its name.
         """
         raise NotImplementedError
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """Other data with its targets, read by what the training data taught.
+
+        Args:
+            path: a file or folder of the kind that the recipe names, all of which is one part;
+                where the recipe names none, arrays that are called as the fields are.
+            known: what the training data taught.
+
+        Raises:
+            SpecError: F0630 and following: it cannot be read, lacks its targets, or has a class
+                that is not known.
+        """
+        from runtime.data.contents import by_field
+
+        return by_field(path, known.meaning.fields)
 
     @field_validator("dataset")
     @classmethod

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from runtime.data.dataset import Dataset, Part, Scale
     from runtime.data.tabular import Table
+    from runtime.preprocessing import Preprocessing
 
 
 def _listed(value: Any) -> Any:
@@ -119,22 +120,24 @@ class TableFile(Rows):
         return Dataset(fields, parts["train"], parts["validation"], parts["test"], scales,
                        fitted=fitted, labels=labels)
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
-        """Rows as maps from column to number or text, as the model takes them.
-
-        Where all have the columns that are to be told, these are given, too.
-        """
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
+        """Rows as maps from column to number or text, as the model takes them."""
         from runtime.data.dataset import Part
         from runtime.data.tabular import from_records
 
-        names, asked = [*fitted["columns"], *fitted["categories"]], self.target or self.labels
-        told = all(isinstance(row, dict) and row.get(name) not in (None, "")
-                   for row in inputs for name in asked or ())
-        table = from_records(inputs, [*names, *(asked or ())] if told else names,
-                             Path(self.title))
-        arrays = self._inputs(table, fitted)
+        names = [*fitted["columns"], *fitted["categories"]]
+        return Part(self._inputs(from_records(inputs, names, called), fitted))
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        from runtime.data.dataset import Part
+        from runtime.data.tabular import read_table
+
+        table = self.usable(read_table(path, delimiter=self.delimiter))
         (goal,) = self.targets()
-        return Part({**arrays, goal: self._goal(table, fitted)} if told else arrays)
+        return Part(self._inputs(table, known.fitted) | {goal: self._goal(table, known.fitted)},
+                    names=table.places())
 
     def usable(self, table: Table) -> Table:
         if self.missing != "drop":

@@ -39,12 +39,14 @@ class Table:
         lines: (rows,) the line of the file that each row begins in, or its number in a file
             that has no lines.
         has_lines: whether `lines` are lines of a text file.
+        called: (rows,) what messages call each row that did not come from a file; () for none.
     """
 
     path: Path
     columns: Mapping[str, Sequence[Any]]
     lines: np.ndarray
     has_lines: bool = True
+    called: Sequence[str] = ()
 
     @property
     def size(self) -> int:
@@ -54,6 +56,7 @@ class Table:
     def take(self, rows: np.ndarray) -> Table:
         """The table that holds only some rows, in the order given."""
         return replace(self, lines=self.lines[rows],
+                       called=[self.called[i] for i in rows] if self.called else (),
                        columns={n: [c[i] for i in rows] for n, c in self.columns.items()})
 
     def column(self, name: str) -> Sequence[Any]:
@@ -110,8 +113,8 @@ class Table:
         if self.has_lines:
             cell = value if isinstance(value, str) else ""
             return failure(code, headline, self.path, line, cell, label, notes=notes, help=help)
-        return failure(code, headline, notes=[f"row {line:,} of {shown(self.path)}", *notes],
-                       help=help)
+        place = self.called[row] if self.called else f"row {line:,} of {shown(self.path)}"
+        return failure(code, headline, label=label, notes=[place, *notes], help=help)
 
     def _number(self, name: str, row: int, value: Any) -> float:
         try:
@@ -121,8 +124,8 @@ class Table:
             comma = text.replace(",", ".", 1).replace(".", "", 1).lstrip("-").isdigit()
             raise self.wrong(
                 row, name, f"`{name}` is a number, and `{text[:40]}` is none",
-                help="write decimals with a point" if "," in text and comma else
-                "declare the column as a category if it names kinds: "
+                help="write decimals with a point" if "," in text and comma else "" if self.called
+                else "declare the column as a category if it names kinds: "
                 f"`categories: {{{name}: [a, b, c]}}`") from None
 
 
@@ -151,22 +154,31 @@ def read_table(path: Path, *, delimiter: str = "", header: Sequence[str] = ()) -
                           help=f"tables end in {', '.join(SUFFIXES)}")
 
 
-def from_records(records: Sequence[Any], names: Sequence[str], path: Path) -> Table:
+def from_records(
+    records: Sequence[Any], names: Sequence[str], called: Sequence[str] = (),
+) -> Table:
     """Rows as maps from column to value, as a user of Python has them, as a table.
 
+    Args:
+        records: the rows.
+        names: the columns that are taken.
+        called: what messages call each row; `input 1` and so on where not given.
+
     Raises:
-        SpecError: F0633 a record is no map, or lacks a column.
+        SpecError: F0633 a record is no map, F0632 it lacks a column.
     """
-    for number, record in enumerate(records, start=1):
+    called = called or [f"input {number}" for number in range(1, len(records) + 1)]
+    for title, record in zip(called, records, strict=True):
         if not isinstance(record, dict):
-            raise failure("F0633", f"input {number} is no map from columns to values")
+            raise failure("F0633", f"{title} is no map from columns to values",
+                          help='give `{"a": 1, "b": "x"}`, or a table with named columns')
         for name in names:
             if name not in record:
-                raise failure("F0632", f"input {number} has no `{name}`",
+                raise failure("F0632", f"{title} has no `{name}`",
                               notes=[f"it has {', '.join(map(str, record)) or 'nothing'}"],
                               help=nearest(name, map(str, record)))
     columns = {name: [record[name] for record in records] for name in names}
-    return Table(path, columns, np.arange(1, len(records) + 1), has_lines=False)
+    return Table(Path(), columns, np.arange(1, len(records) + 1), has_lines=False, called=called)
 
 
 def _separated(path: Path, delimiter: str, header: Sequence[str]) -> Table:

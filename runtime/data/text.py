@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from compiler.types import TensorType
-from runtime.data.files import failure, read_text
+from runtime.data.files import failure, read_text, shown
 from runtime.data.source import Fraction, Source
 from runtime.data.tokens import TOKENISER_PATHS, Characters, Tokeniser, vocabulary_from
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset, Part
+    from runtime.preprocessing import Preprocessing
 
 
 class RunningText(Source):
@@ -83,12 +84,15 @@ class RunningText(Source):
             part("test"), fitted={"vocabulary": vocabulary.as_json()},
             labels={"text": vocabulary.names, "next": vocabulary.names})
 
-    def encode(self, inputs: Sequence[Any], fitted: Mapping[str, Any]) -> Part:
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
         """Texts as the model takes them.
 
         Args:
             inputs: texts; of longer ones than `length` tokens, the last `length` tokens.
             fitted: what `load` gave.
+            called: what messages call each.
         """
         from runtime.data.dataset import Part
         from runtime.data.padding import padded
@@ -96,6 +100,20 @@ class RunningText(Source):
         vocabulary = vocabulary_from(fitted["vocabulary"])
         array, lengths = padded([vocabulary.encode(str(text))[-self.length:] for text in inputs])
         return Part({"text": array}, {"text": lengths})
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """Another text, every token of which but the first is predicted."""
+        import numpy as np
+
+        from runtime.data.dataset import Part
+        from runtime.data.windows import chunks
+
+        ids = vocabulary_from(known.fitted["vocabulary"]).encode(read_text(path))
+        if len(ids) < 2:
+            raise failure("F0631", f"there is too little text in `{shown(path)}`",
+                          help="give two tokens or more: the first one is only looked at")
+        first, second, lengths = chunks(np.array(ids, np.int32), self.length)
+        return Part({"text": first, "next": second}, {"text": lengths, "next": lengths})
 
     def _fields(self, vocabulary: int | None) -> dict[str, TensorType]:
         text = TensorType(("time",), (self.length,), "int", vocabulary=vocabulary)

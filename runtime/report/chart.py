@@ -20,7 +20,8 @@ class Line:
     Attributes:
         name: what the legend calls it.
         points: (x, y); those without a finite y are left out.
-        kind: its look: "train", "validation", "truth", "model", "other"; "dots" has no line.
+        kind: its look: "train", "validation", "truth", "model", "other"; "dots" and "cloud"
+            have no line, "area" has no dots.
     """
 
     name: str
@@ -61,23 +62,24 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, log: bool = Fa
     for tick in y_ticks:
         _, y = place(x_low, tick)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/><text '
-                     f'x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
+                     f'x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
     whole = all(float(x).is_integer() for x in xs)  # there is no epoch 1.5
     for tick in x_ticks:
         if x_low <= tick <= x_high and not (whole and tick % 1):
             x, _ = place(tick, y_low)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-                         f'{number(float(f"{10 ** tick:.3g}") if log else tick)}</text>')
+                         f'{short(float(f"{10 ** tick:.3g}") if log else tick)}</text>')
     if x_name:
         parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 4}" '
                      f'text-anchor="middle">{escape(x_name)}</text>')
     for line in lines:
         spots = [place(x, y) for x, y in line.points]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
-        if line.kind != "dots":
+        bare = line.kind in ("dots", "cloud")
+        if not bare:
             parts.append(f'<path class="line {line.kind}" d="{path}"/>')
         size = 4 if line.kind == "dots" or len(spots) == 1 else 2.2
-        if len(spots) <= 30 or line.kind == "dots":
+        if len(spots) <= 30 and line.kind != "area" or bare:
             parts += [f'<circle class="{line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
                       for x, y in spots]
     legend = "".join(f'<span><i class="{line.kind}"></i>{escape(line.name)}</span>'
@@ -101,12 +103,20 @@ def ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def number(value: float) -> str:
-    """"0.25", "1,000", "1e-05"."""
+    """"0.25", "1,000", "412,788", "1e-05"."""
     if value == 0:
         return "0"
-    if 1e-3 <= abs(value) < 1e5:
+    if 1e-3 <= abs(value) < 1e9:
         return f"{value:,.10g}"
     return f"{value:.3g}"
+
+
+def short(value: float) -> str:
+    """A number at an axis: "0.25", "1,000", "250 k", "1.5 M"."""
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if 1e5 <= abs(value) < 1e13 and abs(value) >= size:
+            return f"{value / size:.6g} {prefix}"
+    return number(value)
 
 
 def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

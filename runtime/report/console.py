@@ -12,7 +12,7 @@ from runtime.report.listener import Beginning, Epoch, Figures, Listener, Result,
 Form = Literal["auto", "live", "plain", "json", "quiet"]
 
 # Figures that are fractions, told in per cent.
-PERCENT = ("accuracy", "precision", "recall", "f1", "iou")
+PERCENT = frozenset({"accuracy", "precision", "recall", "f1", "iou", "miou", "exact"})
 
 
 def console(form: Form = "auto", stream: TextIO | None = None) -> Console:
@@ -138,10 +138,12 @@ def shown(figures: Figures) -> str:
 
 
 def figure(name: str, value: float) -> str:
-    """A figure as a person reads it: "98.89 %", "0.0412"."""
-    word = name.rpartition("/")[2].rpartition("_")[2]
-    if word in PERCENT or word.removeprefix("top").isdigit():
+    """A figure as a person reads it: "98.89 %", "0.0412", "14,702"."""
+    words = name.rpartition("/")[2].split("_")
+    if not PERCENT.isdisjoint(words) or words[-1].removeprefix("top").isdigit():
         return f"{100 * value:.2f} %"
+    if 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
     return f"{value:.4g}"
 
 

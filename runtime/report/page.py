@@ -42,12 +42,14 @@ circle.validation,i.validation,circle.model,i.model{fill:var(--accent);backgroun
 .line.truth{stroke:var(--text)}circle.truth,i.truth{fill:var(--text);background:var(--text)}
 .line.other{stroke:var(--warm);stroke-dasharray:4 3}
 circle.other,i.other{fill:var(--warm);background:var(--warm)}
+.line.area{stroke:var(--accent);fill:var(--accent);fill-opacity:.2}i.area{background:var(--accent)}
 circle.dots,i.dots{fill:var(--warm);background:var(--warm)}
+circle.cloud,i.cloud{fill:var(--accent);background:var(--accent)}circle.cloud{opacity:.55}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums}
 th{text-align:left;font-weight:600;color:var(--dim)}
 th,td{padding:3px 10px 3px 0;vertical-align:top}
-td.n,th.n{text-align:right}
+td.n,th.n{text-align:right}td.n{white-space:nowrap}
 tbody tr{border-top:1px solid var(--rule)}
 .plan td{white-space:pre}
 .matrix td,.matrix th{padding:4px 6px;text-align:center;border:1px solid var(--back)}
@@ -56,6 +58,20 @@ tbody tr{border-top:1px solid var(--rule)}
 .shots img{width:100%;image-rendering:pixelated;border-radius:5px;display:block;
 border:1px solid var(--rule)}
 .shots figcaption{font-size:13px;line-height:1.4;margin-top:4px;overflow-wrap:anywhere}
+.shots .words{grid-column:span 2}
+.row4{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:10px;max-width:760px;
+margin-top:14px}
+.row4 img{width:100%;image-rendering:pixelated;border-radius:5px;display:block;
+border:1px solid var(--rule)}
+.row4 figcaption{font-size:13px;color:var(--dim);margin-top:3px}
+.legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:14px}
+.legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;
+vertical-align:-1px}
+.steps{display:flex;flex-wrap:wrap;gap:6px 10px;padding:8px 0;margin:0;
+border-top:1px solid var(--rule)}
+.steps>span>*{display:block;font-style:normal}.steps b{font-weight:400}
+.steps i{font-size:12px;line-height:1.3}
+.steps>.dim{font-size:13px;min-width:min(150px,100%);overflow-wrap:anywhere}
 .said{color:var(--warm)}.true{color:var(--good)}
 pre{background:var(--panel);border-radius:8px;padding:12px 14px;overflow-x:auto;margin:8px 0;
 font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
@@ -113,4 +129,12 @@ def table(
 
     body = "".join(line(row, "td") for row in rows)
     return (f'<div class="wide"><table class="{kind}"><thead>{line(heads, "th")}</thead>'
+            f"<tbody>{body}</tbody></table></div>")
+
+
+def rich_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose cells are HTML already; its heads are texts."""
+    head = "".join(f"<th>{escape(word)}</th>" for word in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return (f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>")

@@ -45,11 +45,21 @@ class Segmentation(Labelling):
     def predictions(
         self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,
     ) -> list[dict[str, Any]]:
-        """`mask`, a list of rows of class numbers; `shares`, the part of the image by class."""
-        from runtime.tasks.naming import rows_of
+        """What each image shows.
+
+        `shares`, the part of the image by class; `probability`, that of the class said, as a
+        mean over the pixels; `mask`, a list of rows of class numbers.
+        """
+        from runtime.tasks.naming import number, rows_of, softmax
 
         logits = rows_of(outputs[self.chosen(outputs)], batch)
-        return [self._told(mask, logits.shape[-1], meaning) for mask in logits.argmax(axis=-1)]
+        found = []
+        for scores in logits:
+            mask = scores.argmax(axis=-1)
+            found.append({**self._shares(mask, scores.shape[-1], meaning),
+                          "probability": number(softmax(scores).max(axis=-1).mean()),
+                          "mask": mask.tolist()})
+        return found
 
     def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
         """`mask`, with the number that marks pixels without a class."""
@@ -58,7 +68,7 @@ class Segmentation(Labelling):
         masks = np.asarray(batch.arrays[self.target])[np.asarray(batch.rows)]
         return [{"mask": mask.tolist()} for mask in masks]
 
-    def _told(self, mask: Any, classes: int, meaning: Meaning) -> dict[str, Any]:
+    def _shares(self, mask: Any, classes: int, meaning: Meaning) -> dict[str, Any]:
         import numpy as np
 
         from runtime.tasks.naming import number
@@ -66,5 +76,4 @@ class Segmentation(Labelling):
         names = meaning.names(self.target, classes)
         counts = np.bincount(mask.reshape(-1), minlength=classes)
         order = np.argsort(-counts, kind="stable")
-        return {"shares": {names[i]: number(counts[i] / mask.size) for i in order if counts[i]},
-                "mask": mask.tolist()}
+        return {"shares": {names[i]: number(counts[i] / mask.size) for i in order if counts[i]}}

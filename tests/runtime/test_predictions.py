@@ -103,7 +103,8 @@ def test_a_mask_is_told_with_the_share_of_each_class():
     known = meaning("mask", TensorType(("height", "width"), (2, 2), "int", 3), ["a", "b", "c"])
     found, true = told(task("segmentation"), np.eye(3)[[[[2, 2], [0, 2]]]],
                        ("height", "width", "channels"), known, mask=[[[0, 0], [1, 2]]])
-    assert found == [{"shares": {"c": 0.75, "a": 0.25}, "mask": [[2, 2], [0, 2]]}]
+    assert found == [{"shares": {"c": 0.75, "a": 0.25}, "probability": 0.576117,
+                      "mask": [[2, 2], [0, 2]]}]
     assert true == [{"mask": [[0, 0], [1, 2]]}]
 
 

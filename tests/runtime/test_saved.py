@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from compiler.diagnostics import SpecError
-from runtime.saved import Trained, load
+from runtime.data.dataset import Part
+from runtime.saved import Trained, _batches, load
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +66,7 @@ def test_inputs_may_be_lists_maps_and_bytes_of_full_scale(
     ([np.zeros((8, 8))], "input 1 has the shape (8, 8)"),
     ([np.zeros((8, 8, 1)), np.zeros((9, 8, 1))], "input 2 has the shape (9, 8, 1)"),
     ([{"picture": np.zeros((8, 8, 1))}], "input 1 has `picture`, and the model takes `image`"),
-    (["seven.png"], "input 1 is not an array of numbers"),
+    ([{"image": "seven"}], "input 1 is not an array of numbers"),
     ([[[1.0, 2.0], [3.0]]], "differ in length"),
 ])
 def test_an_input_that_does_not_fit_is_a_diagnostic(
@@ -73,6 +75,26 @@ def test_an_input_that_does_not_fit_is_a_diagnostic(
     with pytest.raises(SpecError, match="F0811") as error:
         trained.predict(inputs)
     assert reason in str(error.value)
+
+
+def test_predictions_keep_the_order_of_texts_of_different_lengths() -> None:
+    """Batches for training put texts of about the same length together."""
+    lengths = np.array([9, 1, 8, 2, 7, 3])
+    text = np.arange(60).reshape(6, 10)
+    part = Part({"text": text}, {"text": lengths}, buckets=(4, 10))
+    found = [np.asarray(b.arrays["text"])[np.asarray(b.rows)] for b in _batches(part, 2)]
+    np.testing.assert_array_equal(np.concatenate(found), text)
+
+
+def test_a_picture_file_is_an_input_of_a_model_of_pictures(
+    trained: Trained, images: np.ndarray, tmp_path: Path,
+) -> None:
+    pixels = np.round(images[0, :, :, 0] * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "digit.png")
+    expected = trained.predict(pixels[None, :, :, None])
+    assert trained.predict([str(tmp_path / "digit.png")]) == expected
+    with pytest.raises(SpecError, match="nothing.png` cannot be read: No such file"):
+        trained.predict([tmp_path / "nothing.png"])
 
 
 def test_a_run_is_found_by_its_name(

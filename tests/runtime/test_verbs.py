@@ -16,7 +16,7 @@ from compiler.diagnostics import SpecError
 from compiler.types import TensorType
 from runtime.cli import main as cli
 from runtime.data.dataset import Scale
-from runtime.inputs import as_series, as_text, gather, kind_of
+from runtime.inputs import Form, as_series, as_text, gather, kind_of
 
 
 class Told(NamedTuple):
@@ -67,7 +67,16 @@ def test_another_part_can_be_evaluated(run: Run, finished: Path) -> None:
 def test_other_data_needs_targets(run: Run, finished: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((2, 8, 8, 1)))
     status, _, err = run("evaluate", finished, "--data", tmp_path / "x.npy")
-    assert status == 2 and "F0632" in err or "F0634" in err
+    assert status == 2 and "error[F0630]" in err and "has no array `image`" in err
+
+
+def test_other_data_is_scored(run: Run, finished: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).random((3, 8, 8, 1))
+    np.savez(tmp_path / "x.npz", image=image, label=[1, 2, 3])
+    status, out, err = run("evaluate", finished, "--data", tmp_path / "x.npz", "--json")
+    told = json.loads(out)
+    assert (status, err, told["examples"]) == (0, "", 3)
+    assert np.sum(told["confusion"]) == 3 and set(told["figures"]) >= {"loss", "accuracy"}
 
 
 # ----------------------------------------------------------------------------- predict
@@ -91,15 +100,42 @@ def test_standard_input_is_read(run: Run, finished: Path) -> None:
 @pytest.mark.parametrize("arguments, stdin, code", [
     (["nowhere.npy"], "", "F0630"),
     (["-"], "", "F0631"),
-    (["-"], "[1,", "F0630"),
-    (["-"], "[[1, 2]]", "F0811"),
-    (["-"], '{"picture": [1]}', "F0811"),
+    (["-", "nowhere.npy"], "[[1]]", "F0630"),
 ])
-def test_inputs_that_cannot_be_used_are_diagnostics(
+def test_what_is_not_there_ends_predicting_before_it_begins(
     run: Run, finished: Path, arguments: list[str], stdin: str, code: str,
 ) -> None:
     status, out, err = run("predict", finished, *arguments, stdin=stdin)
     assert status == 2 and out == "" and f"error[{code}]" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("wrong, code", [
+    ("[1,", "F0630"), ("[[1, 2]]", "F0811"), ('{"picture": [1]}', "F0811"), ("seven", "F0630")])
+def test_an_input_that_cannot_be_read_has_an_error_and_the_others_are_predicted(
+    run: Run, finished: Path, wrong: str, code: str,
+) -> None:
+    line = json.dumps(np.zeros((8, 8, 1)).tolist())
+    status, out, err = run("predict", finished, "-", stdin=f"{line}\n{wrong}\n{line}\n")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert status == 2 and f"error[{code}]" in err and "Traceback" not in err
+    second = "seven" if wrong == "seven" else "standard input:2"  # a line is a path
+    assert [t["input"] for t in told] == ["standard input:1", second, "standard input:3"]
+    assert "label" in told[0] and "label" in told[2] and told[0]["label"] == told[2]["label"]
+    assert set(told[1]) == {"input", "error"} and told[1]["error"].startswith(f"{code}: ")
+    assert second in err and "1 of 3 inputs could not be read" in err
+
+
+def test_files_that_are_no_arrays_are_told_and_passed_over(
+    run: Run, finished: Path, tmp_path: Path,
+) -> None:
+    np.save(tmp_path / "good.npy", np.zeros((1, 8, 8, 1)))
+    np.savez(tmp_path / "good.npz", image=np.zeros((2, 8, 8, 1)), other=np.zeros(5))
+    (tmp_path / "bad.npy").write_bytes(b"")
+    (tmp_path / "bad.npz").write_bytes(b"PK")
+    status, out, err = run("predict", finished, *sorted(tmp_path.glob("*.np?")))
+    told = [json.loads(line) for line in out.splitlines()]
+    assert status == 2 and err.count("error[F06") == 2
+    assert ["error" in t for t in told] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize("verb", [["evaluate"], ["predict"]])
@@ -161,11 +197,12 @@ def test_files_are_read_by_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
     (tmp_path / "b.txt").write_text("one\n\ntwo\n")
     (tmp_path / "c").mkdir()
-    for name in ("2.png", "1.png", ".hidden"):
+    for name in ("2.png", "1.png", ".hidden.png", "notes.txt"):
         (tmp_path / "c" / name).write_bytes(b"")
 
     def values(name: str, kind: str) -> list:
-        return [value for _, value in gather([str(tmp_path / name)], kind, io.StringIO())]  # type: ignore[arg-type]
+        form = Form(kind, (".png",))  # type: ignore[arg-type]
+        return [named.value for named in gather([str(tmp_path / name)], form, io.StringIO())]
 
     assert values("a.csv", "row") == [{"x": "1", "y": "2"}, {"x": "3", "y": "4"}]
     assert len(values("a.csv", "series")) == 1
@@ -178,8 +215,16 @@ def test_files_are_read_by_what_they_are(tmp_path: Path) -> None:
 
 def test_a_table_with_a_row_of_another_length_is_a_diagnostic(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n3\n")
-    with pytest.raises(SpecError, match="line 3 has another number of cells"):
-        gather([str(tmp_path / "a.csv")], "row", io.StringIO())
+    (found,) = gather([str(tmp_path / "a.csv")], Form("row"), io.StringIO())
+    assert found.value is None and "a row has 1 cells, not 2" in str(found.error)
+    assert "a.csv:3" in str(found.error)
+
+
+def test_the_series_of_a_table_are_inputs_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("town,load\nA,1\nB,2\nA,3\n")
+    found = gather([str(tmp_path / "a.csv")], Form("series", key="town"), io.StringIO())
+    assert [(named.name.rpartition(":")[2], len(named.value)) for named in found] == [
+        ("A", 2), ("B", 1)]
 
 
 def test_the_text_of_a_row_is_its_column() -> None:

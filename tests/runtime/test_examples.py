@@ -1,0 +1,278 @@
+"""Other data of a run's own kind: read as the training data was, by what that taught."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import TypeAdapter
+from scipy.io import wavfile
+
+from compiler.diagnostics import Diagnostic, SpecError
+from runtime.data import DataSource
+from runtime.data.dataset import Part
+from runtime.data.source import Source
+from runtime.preprocessing import Preprocessing, read, write
+
+RANDOM = np.random.default_rng(0)
+WHOLE = {"validation": 0, "test": 0}
+WORDS = "ada saw the sea and wrote of it".split()
+
+
+def source(fields: dict) -> Source:
+    return TypeAdapter(DataSource).validate_python(fields)
+
+
+def known_of(it: Source, folder: Path) -> Preprocessing:
+    """What the data taught, as a run's folder keeps it."""
+    path = folder / "preprocessing.json"
+    write(path, Preprocessing.of(it.load()))
+    return read(path)
+
+
+def complaint(it: Source, path: Path, known: Preprocessing) -> Diagnostic:
+    with pytest.raises(SpecError) as caught:
+        it.examples(path, known)
+    (found,) = caught.value.diagnostics
+    return found
+
+
+def said(found: Diagnostic) -> str:
+    """A diagnostic's words and its place."""
+    place = [f"{span.source.name}:{span.line}" for label in found.labels[:1]
+             if (span := label.span) is not None]
+    return "\n".join([found.headline, *found.notes, *place])
+
+
+# -------------------------------------------------------------------------- one of each kind
+
+
+def pictures(folder: Path) -> dict:
+    for word in ("cat", "dog"):
+        (folder / "photos" / word).mkdir(parents=True)
+        for number in range(3):
+            pixels = RANDOM.integers(0, 255, (4, 4, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / word / f"{number}.png")
+    return {"images": str(folder / "photos"), "size": 4, "normalise": "from training split"}
+
+
+def sounds(folder: Path) -> dict:
+    for word in ("high", "low"):
+        (folder / "wavs" / word).mkdir(parents=True)
+        for number in range(3):
+            sound = RANDOM.integers(-9000, 9000, 40 + number).astype(np.int16)
+            wavfile.write(folder / "wavs" / word / f"{number}.wav", 1000, sound)
+    return {"sounds": str(folder / "wavs"), "rate": 1000}
+
+
+def masks(folder: Path) -> dict:
+    np.savez(folder / "scenes.npz", x=RANDOM.random((5, 4, 4, 3)),
+             y=RANDOM.integers(0, 3, (5, 4, 4)))
+    return {"arrays": str(folder / "scenes.npz"), "predict": ["mask"], "contents": {
+        "image": {"array": "x", "shape": [4, 4, 3]},
+        "mask": {"array": "y", "shape": [4, 4], "axes": ["height", "width"],
+                 "classes": ["sky", "sea", "land"]}}}
+
+
+def table(folder: Path, **goal: object) -> dict:
+    lines = ["size,town,kind,price,old"]
+    lines += [f"{n},{('Rome', 'Oslo')[n % 2]},{('cat', 'dog')[n // 5]},{3.5 * n},{n % 2}"
+              for n in range(10)]
+    (folder / "pets.csv").write_text("\n".join(lines) + "\n")
+    return {"table": str(folder / "pets.csv"), "columns": ["size", "town"],
+            "categories": {"town": ["Oslo", "Rome"]}, **goal}
+
+
+def tagged(folder: Path) -> dict:
+    rows = [{"text": WORDS[n % 3:], "tags": ["O"] * (8 - n % 3 - 1) + ["X"], "n": n}
+            for n in range(6)]
+    (folder / "tags.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return {"documents": str(folder / "tags.jsonl"), "tags": ["O", "X"], "duplicates": "allow"}
+
+
+def documents(folder: Path) -> dict:
+    rows = [f"{' '.join(WORDS[n % 4:])}\t{('bad', 'good')[n % 2]}" for n in range(8)]
+    (folder / "reviews.tsv").write_text("\n".join(["text\tlabel", *rows]))
+    return {"documents": str(folder / "reviews.tsv"), "duplicates": "allow"}
+
+
+def text(folder: Path) -> dict:
+    (folder / "book.txt").write_text(" ".join(WORDS))
+    return {"text": str(folder / "book.txt"), "length": 30}
+
+
+def series(folder: Path) -> dict:
+    lines = ["day,town,load,feast"]
+    lines += [f"2024-01-{n + 1:02},{town},{n * n + len(town)},{n % 2}"
+              for town in ("A", "BB") for n in range(12)]
+    (folder / "load.csv").write_text("\n".join(lines))
+    return {"series": str(folder / "load.csv"), "time": "day", "key": "town", "known": "feast",
+            "forecast": "load", "window": 4, "horizon": 2}
+
+
+KINDS: dict[str, Callable[[Path], dict]] = {
+    "pictures": pictures, "sounds": sounds, "masks": masks, "tags": tagged,
+    "documents": documents, "text": text, "series": series,
+    "classes of rows": lambda folder: table(folder, target="kind", classes=["cat", "dog"]),
+    "numbers of rows": lambda folder: table(folder, target="price"),
+    "labels of rows": lambda folder: table(folder, labels=["old"])}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_the_training_data_itself_is_read_as_it_was_for_training(
+    make: Callable[[Path], dict], tmp_path: Path,
+) -> None:
+    fields = make(tmp_path)
+    it = source(fields | WHOLE)
+    data, known = it.load(), known_of(it, tmp_path)
+    path = Path(next(str(value) for key, value in fields.items() if key == it.word))
+    found = it.examples(path, known)
+    assert set(found.arrays) == set(data.fields)
+    same(found, data.train)
+
+
+def same(found: Part, expected: Part) -> None:
+    """Assert that parts hold the same examples, whatever the order."""
+    def rows(part: Part) -> list[bytes]:
+        arrays = [np.asarray(part.arrays[name][np.arange(part.size)])
+                  for name in sorted(part.arrays)]
+        return sorted(b"".join(np.round(array[i].astype(np.float64), 5).tobytes()
+                               for array in arrays) for i in range(part.size))
+
+    assert found.size == expected.size
+    for name in expected.arrays:
+        assert found.arrays[name].shape == expected.arrays[name].shape
+    assert rows(found) == rows(expected)
+
+
+# ------------------------------------------------------------------------- what is wrong
+
+
+def test_arrays_that_are_called_as_the_fields_are_suit_data_without_a_file(tmp_path: Path) -> None:
+    it = source({"dataset": "digits"})
+    known = known_of(it, tmp_path)
+    image, label = RANDOM.random((3, 8, 8)), np.array([1, 9, 0])
+    np.savez(tmp_path / "mine.npz", image=image, label=label)
+    part = it.examples(tmp_path / "mine.npz", known)
+    assert part.arrays["image"].shape == (3, 8, 8, 1)
+    assert part.arrays["label"].tolist() == [1, 9, 0]
+    np.savez(tmp_path / "none.npz", image=image)
+    assert "has no array `label`" in complaint(it, tmp_path / "none.npz", known).headline
+    np.savez(tmp_path / "ten.npz", image=image, label=label + 1)
+    assert "row 1 of `label`" in complaint(it, tmp_path / "ten.npz", known).headline
+
+
+def spoilt_pictures(folder: Path) -> Path:
+    (folder / "photos" / "cat" / "1.png").write_bytes(b"")
+    return folder / "photos"
+
+
+def a_class_too_many(folder: Path) -> Path:
+    (folder / "photos" / "dog").rename(folder / "photos" / "dgo")
+    return folder / "photos"
+
+
+def parts_of_pictures(folder: Path) -> Path:
+    for part in ("train", "test"):
+        (folder / "both" / part).mkdir(parents=True)
+    (folder / "photos" / "cat").rename(folder / "both" / "train" / "cat")
+    (folder / "photos" / "dog").rename(folder / "both" / "test" / "dog")
+    return folder / "both"
+
+
+def smaller_masks(folder: Path) -> Path:
+    np.savez(folder / "small.npz", x=np.zeros((2, 4, 4, 3)), y=np.zeros((2, 4, 2)))
+    return folder / "small.npz"
+
+
+def an_unknown_pixel(folder: Path) -> Path:
+    masks = np.zeros((2, 4, 4))
+    masks[1, 2, 3] = 7
+    np.savez(folder / "seven.npz", x=np.zeros((2, 4, 4, 3)), y=masks)
+    return folder / "seven.npz"
+
+
+def fewer_masks(folder: Path) -> Path:
+    np.savez(folder / "few.npz", x=np.zeros((2, 4, 4, 3)), y=np.zeros((1, 4, 4)))
+    return folder / "few.npz"
+
+
+def with_text(name: str, old: str, new: str) -> Callable[[Path], Path]:
+    def change(folder: Path) -> Path:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / f"other-{name}").write_text(text.replace(old, new, 1))
+        return folder / f"other-{name}"
+
+    return change
+
+
+def empty(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(b"")
+        return folder / name
+
+    return make
+
+
+@pytest.mark.parametrize("kind, spoil, code, reason", [
+    ("pictures", spoilt_pictures, "F0630", "photos/cat/1.png` cannot be read: the file is empty"),
+    ("pictures", a_class_too_many, "F0634", "a class `dgo`, which the model does not know"),
+    ("pictures", parts_of_pictures, "F0634", "has parts, and one can be evaluated"),
+    ("pictures", lambda folder: folder / "nowhere", "F0630", "there is no folder"),
+    ("sounds", lambda folder: empty("list.csv")(folder), "F0631", "list.csv` is empty"),
+    ("masks", smaller_masks, "F0634", "the examples in `y` of `"),
+    ("masks", an_unknown_pixel, "F0633", "row 1 of `y` of `"),
+    ("masks", fewer_masks, "F0634", "have different numbers of examples"),
+    ("numbers of rows", with_text("pets.csv", "price", "cost"), "F0632", "no column `price`"),
+    ("numbers of rows", with_text("pets.csv", "3,Oslo", "few,Oslo"), "F0633",
+     "other-pets.csv:5"),
+    ("numbers of rows", with_text("pets.csv", "7.0", ""), "F0633", "other-pets.csv:4"),
+    ("classes of rows", with_text("pets.csv", "cat", "cow"), "F0633", "other-pets.csv:2"),
+    ("classes of rows", with_text("pets.csv", "Rome", "Bern"), "F0633", "other-pets.csv:2"),
+    ("labels of rows", with_text("pets.csv", "7.0,0", "7.0,2"), "F0633", "other-pets.csv:4"),
+    ("numbers of rows", empty("none.csv"), "F0631", "none.csv` is empty"),
+    ("tags", with_text("tags.jsonl", '"X"', '"Y"'), "F0633", "other-tags.jsonl:1"),
+    ("tags", with_text("tags.jsonl", '["O", ', "["), "F0633", "other-tags.jsonl:1"),
+    ("tags", with_text("tags.jsonl", '"tags"', '"tag"'), "F0633", "other-tags.jsonl:1"),
+    ("documents", with_text("reviews.tsv", "\tgood", "\tgod"), "F0633", "other-reviews.tsv:3"),
+    ("documents", with_text("reviews.tsv", "label", "lable"), "F0632", "no column `label`"),
+    ("text", with_text("book.txt", " ".join(WORDS), "a"), "F0631", "too little text"),
+    ("series", with_text("load.csv", "load", "lod"), "F0632", "no column `load`"),
+    ("series", with_text("load.csv", "2024-01-03,A", "2024-01-03,C"), "F0633", "missing before"),
+    ("series", lambda folder: with_text("load.csv", (folder / "load.csv").read_text(), "\n".join(
+        (folder / "load.csv").read_text().splitlines()[:5]))(folder), "F0631", "is too short"),
+])
+def test_other_data_that_is_wrong_is_named_with_its_place(
+    kind: str, spoil: Callable[[Path], Path], code: str, reason: str, tmp_path: Path,
+) -> None:
+    it = source(KINDS[kind](tmp_path) | WHOLE)
+    known = known_of(it, tmp_path)
+    path = spoil(tmp_path)
+    with pytest.raises(SpecError) as caught:
+        for array in it.examples(path, known).arrays.values():
+            array[np.arange(len(array))]  # pictures are read when they are asked for
+    (found,) = caught.value.diagnostics
+    assert found.code == code and reason in said(found)
+
+
+def test_a_series_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
+    it = source(series(tmp_path) | WHOLE)
+    known = known_of(it, tmp_path)
+    other = tmp_path / "other.csv"
+    other.write_text((tmp_path / "load.csv").read_text().replace(",BB,", ",CC,"))
+    assert "a series `CC`, which the model does not know" in complaint(it, other, known).headline
+
+
+def test_a_manifest_names_recordings_beside_it(tmp_path: Path) -> None:
+    it = source(sounds(tmp_path) | WHOLE)
+    known = known_of(it, tmp_path)
+    (tmp_path / "wavs" / "list.csv").write_text(
+        "file,label,part\nlow/1.wav,low,test\nhigh/0.wav,high,train\n")
+    part = it.examples(tmp_path / "wavs" / "list.csv", known)
+    assert sorted(part.arrays["label"].tolist()) == [0, 1]
+    assert sorted(part.lengths["sound"].tolist()) == [40, 41]
