@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.entities import Entity
 from compiler.graph import During, Node, Origin, Value
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.scope import Scope
 from compiler.source import Span
 

@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.builder import Builder, Place
-from compiler.check import UNKNOWN, shown
 from compiler.diagnostics import Label
 from compiler.entities import Entity, Seen, outside
 from compiler.graph import Call, Graph, Node, Value, subgraph
-from compiler.layers import LayerSpec, read_layers
+from compiler.layers import LayerSpec
 from compiler.names import OUTPUT
 from compiler.operators import node
 from compiler.ops.base import Operator, Parameter
 from compiler.params import Given, LayersValue, bind, frozen, weight_of
-from compiler.resolve import BlockSpec, Program
+from compiler.program import BlockSpec, Program
+from compiler.reading import read_layers
 from compiler.scope import Scope
+from compiler.validate import UNKNOWN
+from compiler.wording import shown
 
 if TYPE_CHECKING:
     from compiler.elaborate import Elaborator

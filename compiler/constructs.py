@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.builder import MAX_ITERATIONS, Builder, Place
 from compiler.calls import read_inserted
-from compiler.check import UNKNOWN, near, shown, some
 from compiler.diagnostics import Label
 from compiler.entities import Entity, Seen
 from compiler.graph import Each, Value
@@ -23,6 +22,8 @@ from compiler.spec import Choose, Loop, Repeat
 from compiler.spec import Each as EachSection
 from compiler.tree import Mapping as TreeMapping
 from compiler.types import AXES, TensorType
+from compiler.validate import UNKNOWN
+from compiler.wording import near, shown, some
 
 if TYPE_CHECKING:
     from compiler.elaborate import Elaborator

@@ -18,7 +18,6 @@ from typing import Any, cast
 from compiler import calls, constructs, operators
 from compiler.builder import MAX_NESTING, MAX_VISITS, Builder, Place
 from compiler.calls import parameter_table
-from compiler.check import UNKNOWN, near, shown, some
 from compiler.diagnostics import Diagnostic, Label, Report
 from compiler.entities import Entity, Seen, may_exist
 from compiler.graph import Graph, Value
@@ -27,9 +26,11 @@ from compiler.layers import LayerSpec
 from compiler.parse import Node as TreeNode
 from compiler.parse import Scalar
 from compiler.parse import Sequence as SequenceNode
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.scope import Enough, Scope, value_of
 from compiler.source import Span
+from compiler.validate import UNKNOWN
+from compiler.wording import near, shown, some
 
 __all__ = ["Elaborator", "elaborate", "parameter_table"]
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.check import UNKNOWN
 from compiler.graph import Node, Value
 from compiler.names import INPUT
 from compiler.scope import MISSING, Scope, UnknownValue
 from compiler.source import Span
 from compiler.types import TensorType
+from compiler.validate import UNKNOWN
 
 
 @dataclass(eq=False, slots=True)

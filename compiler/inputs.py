@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from compiler.builder import MAX_ELEMENTS, Place
-from compiler.check import UNKNOWN, shown
 from compiler.entities import Seen
 from compiler.graph import Value
 from compiler.parse import Node
@@ -15,6 +14,8 @@ from compiler.scope import Scope
 from compiler.source import Span
 from compiler.spec import Input
 from compiler.types import DEFAULT_AXES, Size, TensorType
+from compiler.validate import UNKNOWN
+from compiler.wording import shown
 
 if TYPE_CHECKING:
     from compiler.elaborate import Elaborator

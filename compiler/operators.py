@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compiler.builder import MAX_ELEMENTS, MAX_INSTANCES, MAX_LAYERS, MAX_SIZE_TEXT, Place
-from compiler.check import UNKNOWN, near, shown, validate
 from compiler.diagnostics import Label
 from compiler.entities import Entity, Seen
 from compiler.graph import Node, Origin, Value, subgraph
@@ -16,10 +15,12 @@ from compiler.ops.initialisers import INITIALISERS
 from compiler.parse import Mapping as MapNode
 from compiler.parse import Node as TreeNode
 from compiler.parse import Scalar
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.scope import Enough
 from compiler.source import Span
 from compiler.types import TensorType
+from compiler.validate import UNKNOWN, validate
+from compiler.wording import near, shown
 
 if TYPE_CHECKING:
     from compiler.elaborate import Elaborator

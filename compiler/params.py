@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compiler.check import UNKNOWN, check_formulas, formulas, near, shown, some, validate
 from compiler.diagnostics import Label, Report
 from compiler.expressions import FormulaError, is_formula, parse_formula
+from compiler.formulas import check_formulas, formulas
 from compiler.parse import Mapping as MapNode
 from compiler.parse import Node, Scalar, Sequence
 from compiler.scope import MISSING, Scope, check_names, size_of, value_of
 from compiler.source import Span
 from compiler.spec import Param
+from compiler.validate import UNKNOWN, validate
+from compiler.wording import near, shown, some
 
 if TYPE_CHECKING:
-    from compiler.resolve import Program
+    from compiler.program import Program
 
 TYPES = ("int", "float", "bool", "string", "list", "layers")
 IN_WORDS = {

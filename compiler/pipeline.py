@@ -19,7 +19,8 @@ from compiler.graph import Graph
 from compiler.ops.base import Operator
 from compiler.parse import Mapping as MapNode
 from compiler.parse import parse, read_source
-from compiler.resolve import Program, resolve
+from compiler.program import Program
+from compiler.resolve import resolve
 from compiler.scope import Budget
 from compiler.source import Source
 from compiler.spec import Document

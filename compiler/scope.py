@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from compiler.check import UNKNOWN, formula_error
 from compiler.diagnostics import Label, Report
 from compiler.expressions import FormulaError, evaluate, is_formula, parse_formula
 from compiler.expressions.tree import MAX_DEPTH
 from compiler.expressions.values import Meter
+from compiler.formulas import formula_error
 from compiler.names import value_name_problem
 from compiler.parse import Mapping as MapNode
 from compiler.parse import Node, Scalar, Sequence, present
+from compiler.validate import UNKNOWN
 
 # Steps that all formulas of one compilation may take together. One formula is bounded by
 # itself; a loop evaluates it thousands of times.

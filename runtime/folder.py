@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.diagnostics import SpecError, diagnostic
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.targets.canonical import write_canonical
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, Field, Tag, TypeAdapter, ValidationError, model_validator
 
-from compiler.check import expected, shown
 from compiler.diagnostics import Report, nearest
 from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.source import Span
 from compiler.spec import Document, Raw
 from compiler.types import TensorType
+from compiler.wording import expected, shown
 from runtime.data import WORDS, DataSource, anchored
 from runtime.data.named import data_sets
 from runtime.data.source import Source

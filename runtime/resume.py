@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.parse import parse
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.source import Source
 from compiler.targets.canonical import canonical_files
 from compiler.tree import plain

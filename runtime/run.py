@@ -11,7 +11,7 @@ from compiler.diagnostics import Label, Report, SpecError
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.source import Source
 from compiler.tree import Mapping, Scalar, plain
 from runtime.data import anchored

@@ -17,7 +17,7 @@ from typing import Any
 from compiler.expressions import Expression, FormulaError, is_formula, parse_formula
 from compiler.expressions.tree import Name, children
 from compiler.params import TYPES, LayersValue
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.scalars import other_reading, resolve
 from compiler.scope import Scope
 from compiler.tree import Mapping as MapNode

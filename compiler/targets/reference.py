@@ -12,7 +12,6 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compiler.check import expected
 from compiler.lower import initialise
 from compiler.ops import FAMILIES, operator
 from compiler.ops.base import Init, Operator, ShapeError
@@ -20,6 +19,7 @@ from compiler.ops.initialisers import INITIALISERS
 from compiler.ops.noise import TrainingNoise
 from compiler.printer import init_text, pairs
 from compiler.types import TensorType
+from compiler.wording import expected
 
 INTRODUCTION = """\
 # Operators

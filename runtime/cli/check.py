@@ -9,7 +9,8 @@ from dataclasses import replace
 from compiler.diagnostics import Diagnostic, Report, SpecError, as_json, summary
 from compiler.facts import Proof, check_facts
 from compiler.pipeline import MAX_WORK, Request, graph_of, read_tree, uncollected, work_of
-from compiler.resolve import Program, resolve
+from compiler.program import Program
+from compiler.resolve import resolve
 from compiler.scope import Budget
 from compiler.tree import Mapping
 from runtime.cli.terminal import columns, say, show

@@ -9,7 +9,7 @@ import pytest
 from compiler.diagnostics import Report
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.printer import graph_text, module_text
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.source import Source
 from compiler.targets.canonical import canonical_files, canonical_text, write_canonical
 from runtime.recipe import Recipe, read_training

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from compiler.check import UNKNOWN, expected, shown, some, validate
 from compiler.diagnostics import Report, render
 from compiler.ops.base import NonNegative, Padding, Positive, Probability
 from compiler.parse import Mapping, parse
 from compiler.source import Source
+from compiler.validate import UNKNOWN, validate
+from compiler.wording import expected, shown, some
 
 
 class Part(BaseModel):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from compiler.diagnostics import Report
-from compiler.layers import LayerSpec, Words, read_layers
+from compiler.layers import LayerSpec, Words
 from compiler.parse import parse, plain
+from compiler.reading import read_layers
 from compiler.source import Source
 
 WORDS = Words({"unit": ("width", "stride"), "bare": (), "lib.unit": ("width",)})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from compiler import compose
 from compiler.compose import MAX_ALIASED, MAX_DEPTH, MAX_ERRORS, MAX_NODES
 from compiler.diagnostics import Report, SpecError, as_json, render
-from compiler.layers import MODIFIERS as RESERVED_WORDS
+from compiler.modifiers import MODIFIERS as RESERVED_WORDS
 from compiler.parse import (
     MAX_BYTES,
     Mapping,

@@ -10,7 +10,7 @@ from compiler.diagnostics import Report, SpecError
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import make_plan
 from compiler.printer import graph_text
-from compiler.resolve import Program
+from compiler.program import Program
 from compiler.source import Source
 
 SPEC = """

@@ -1,0 +1,112 @@
+"""Values from outside a file: `--set a.b=c`, and params given from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.diagnostics import Report
+from compiler.parse import Mapping, Node, Scalar, parse_value, scalar
+from compiler.parse import Sequence as SequenceNode
+from compiler.source import Source, Span
+from compiler.wording import near, some
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One `--set a.b=c`."""
+
+    path: tuple[str, ...]
+    value: Node
+
+
+def parse_assignment(text: str, report: Report) -> Assignment | None:
+    """Read `a.b=c`; None, and a report, where it is not that."""
+    path, equals, value = text.partition("=")
+    keys = tuple(path.strip().split("."))
+    if not equals or not all(keys):
+        report.error(
+            "F0219",
+            f"`--set {text}` is not of the form `--set a.b=c`",
+            help="as in `--set train.epochs=5`",
+        )
+        return None
+    return Assignment(keys, parse_value(value, f"--set {text}", report))
+
+
+def patched(
+    tree: Mapping, item: Assignment, params: list[str], sections: Collection[str], report: Report,
+) -> Mapping:
+    """The tree with the value at the assignment's path replaced or added.
+
+    Args:
+        tree: the spec.
+        item: the path and the value.
+        params: the spec's params.
+        sections: the names of the sections that a spec may have.
+        report: where errors go.
+    """
+    if len(item.path) == 1 and item.path[0] not in sections:
+        words = [*params, *sections]
+        report.error(
+            "F0219",
+            f"there is no param `{item.path[0]}` to set",
+            item.value.span,
+            near(item.path[0], words, report),
+            notes=(f"params: {some(params)}",),
+            help=f"a param of the model that is used: `--set model.with.{item.path[0]}=…`"
+            if isinstance(tree.get("model"), Mapping)
+            else "give the whole path for anything else: `--set train.epochs=5`",
+        )
+        return tree
+
+    def replaced(node: Node | None, path: tuple[str, ...]) -> Node:
+        if not path:
+            return item.value
+        key, rest = path[0], path[1:]
+        if isinstance(node, Mapping):  # a key may hold dots: `lib.unit`
+            for length in range(len(path), 1, -1):
+                if ".".join(path[:length]) in node:
+                    key, rest = ".".join(path[:length]), path[length:]
+                    break
+        if isinstance(node, SequenceNode):
+            if not key.isdigit() or int(key) >= len(node):
+                report.error(
+                    "F0219",
+                    f"`{key}` is not the number of an element of a list of {len(node)}",
+                    item.value.span,
+                    help="elements count from 0",
+                )
+                return node
+            items = list(node)
+            items[int(key)] = replaced(items[int(key)], rest)
+            return SequenceNode(items, node.span)
+        if isinstance(node, Scalar) and node.value is not None:
+            report.error(
+                "F0219", f"`{key}` cannot be set: `{node.text}` is not a map", item.value.span
+            )
+            return node
+        old = node if isinstance(node, Mapping) else Mapping({}, item.value.span, {})
+        entries = {**old, key: replaced(old.get(key), rest)}
+        return Mapping(
+            entries, old.span, {**old.key_spans, key: old.key_spans.get(key, item.value.span)}
+        )
+
+    result = replaced(tree, item.path)
+    assert isinstance(result, Mapping)
+    return result
+
+
+def node_of(value: Any, source: Source) -> Node:
+    """A Python value as a piece of tree."""
+    span = Span(source, 1, 1, 1, len(source.text) + 1)
+    if isinstance(value, dict):
+        return Mapping(
+            {str(k): node_of(v, source) for k, v in value.items()},
+            span,
+            {str(k): span for k in value},
+        )
+    if isinstance(value, list | tuple):
+        return SequenceNode([node_of(v, source) for v in value], span)
+    return scalar(value, span)
