@@ -17,10 +17,11 @@ from compiler.tree import plain
 from runtime.batch import Batch, Ratio
 from runtime.data.dataset import Part
 from runtime.data.memory import Described, Memory, as_array, described
+from runtime.execution import execute
 from runtime.folder import make_folder
 from runtime.recipe import Recipe
 from runtime.report.console import Form, console
-from runtime.run import Prepared, execute, prepare
+from runtime.run import Prepared, prepare
 from runtime.saved import Trained, load
 from runtime.tasks.measures import ratio
 from runtime.tasks.task import Task

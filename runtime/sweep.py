@@ -15,12 +15,13 @@ from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.tree import present
+from runtime.execution import Wish, execute
 from runtime.folder import METRICS, writable, write_json
 from runtime.lock import alone
 from runtime.recipe import read_section
 from runtime.report.jsonl import read_events
 from runtime.report.listener import Beginning, Epoch, Listener
-from runtime.run import Prepared, Wish, execute, prepare
+from runtime.run import Prepared, prepare
 from runtime.search import Choices, Search
 from runtime.stopping import Stop
 from runtime.train_checks import check_figure, place_of

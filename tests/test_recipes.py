@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from compiler.diagnostics import Report
+from runtime.execution import execute
 from runtime.folder import SUMMARY
-from runtime.run import execute, prepare
+from runtime.run import prepare
 
 RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
 

@@ -14,10 +14,11 @@ from compiler.plan import Plan
 from runtime import startup
 from runtime.cli import ending, process
 from runtime.cli.terminal import short, show, size_of
+from runtime.execution import Wish, execute
 from runtime.folder import make_folder
 from runtime.memory import available
 from runtime.report.listener import stage
-from runtime.run import Wish, execute, plan_of, prepare
+from runtime.run import plan_of, prepare
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,

@@ -34,7 +34,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run; nobody writes to it."""
     from compiler.diagnostics import Report
     from compiler.source import Source
-    from runtime.run import execute, prepare
+    from runtime.execution import execute
+    from runtime.run import prepare
 
     folder = tmp_path_factory.mktemp("run") / "small-1"
     folder.mkdir()

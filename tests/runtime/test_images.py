@@ -334,7 +334,7 @@ def test_a_model_for_other_pictures_is_refused_without_the_pictures(tmp_path):
 
 
 def test_pictures_are_found_beside_the_spec_and_learnt_from(tmp_path):
-    from runtime.run import execute
+    from runtime.execution import execute
 
     folder_of(tmp_path / "photos", 10)
     (tmp_path / "run").mkdir()
@@ -344,7 +344,7 @@ def test_pictures_are_found_beside_the_spec_and_learnt_from(tmp_path):
 
 
 def test_a_model_for_fewer_classes_than_there_are_folders_is_refused(tmp_path):
-    from runtime.run import execute
+    from runtime.execution import execute
 
     folder_of(tmp_path / "photos", 10)
     (tmp_path / "run").mkdir()

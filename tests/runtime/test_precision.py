@@ -8,12 +8,13 @@ import pytest
 from compiler.diagnostics import Report, SpecError
 from compiler.lower.build import build_model
 from compiler.source import Source
+from runtime.execution import execute
 from runtime.loop import Job, train
 from runtime.memory import SHARE, SURPLUS, available, fitting_batch, held, moments
 from runtime.optim import build
 from runtime.optim_document import Run
 from runtime.policies import MOST
-from runtime.run import execute, plan_of, prepare
+from runtime.run import plan_of, prepare
 from runtime.step import PureModel
 
 RECIPE = """\
@@ -71,7 +72,7 @@ def test_half_the_width_learns_nearly_as_well():
 
 def test_a_run_in_bfloat16_is_saved_and_goes_on(tmp_path):
     from runtime import checkpoint
-    from runtime.run import Wish
+    from runtime.execution import Wish
 
     recipe = prepare(Source("recipe.yaml", RECIPE), Report(), assignments=(
         "train.precision={parameters: bfloat16, compute: bfloat16}",))

@@ -16,9 +16,10 @@ import pytest
 from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
 from runtime import checkpoint
+from runtime.execution import Wish, execute
 from runtime.report.listener import Listener
 from runtime.resume import differences
-from runtime.run import Wish, execute, prepare
+from runtime.run import prepare
 from runtime.stopping import Stop, Stopped
 
 RECIPE = """\

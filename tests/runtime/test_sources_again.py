@@ -14,7 +14,8 @@ import pytest
 from compiler.diagnostics import Report
 from compiler.source import Source
 from runtime.cli import main as cli
-from runtime.run import Wish, execute, prepare
+from runtime.execution import Wish, execute
+from runtime.run import prepare
 
 TABLE = """\
 flaxspec: 1

@@ -11,10 +11,11 @@ import pytest
 
 from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
+from runtime.execution import execute
 from runtime.recipe import Training
 from runtime.report.listener import Beginning, Epoch, Result
 from runtime.report.trackers import TensorBoard, Wandb, scalars
-from runtime.run import execute, prepare
+from runtime.run import prepare
 
 RECIPE = """\
 flaxspec: 1

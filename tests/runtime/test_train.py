@@ -360,7 +360,7 @@ def test_an_interrupted_run_leaves_its_history_and_status_130(command, tmp_path,
     def interrupt(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runtime.loop.measurer", lambda *a: interrupt)
+    monkeypatch.setattr("runtime.job.measurer", lambda *a: interrupt)
     status, _, err = command("recipe.yaml")
     assert status == 130 and "interrupted" in err
     assert (tmp_path / "runs/small-1/metrics.jsonl").exists()

@@ -1,0 +1,179 @@
+"""What a run is made of: its job, and all that stays the same while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from compiler.diagnostics import SpecError, diagnostic
+from compiler.lower import carry
+from compiler.lower.module import Model
+from runtime import averaging, optim
+from runtime.accumulate import accumulating_step
+from runtime.averaging import Observe
+from runtime.batch import Batch
+from runtime.data.dataset import Dataset
+from runtime.data.pipeline import Examples, examples
+from runtime.evaluation import Measure, measurer
+from runtime.mesh import Placement
+from runtime.mixing import mixing
+from runtime.recipe import Training
+from runtime.step import (
+    Loss,
+    PureModel,
+    State,
+    Step,
+    augmentation,
+    train_step,
+    training_loss,
+)
+from runtime.tasks.task import Task
+from runtime.timetable import Timetable, timetable
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the loop needs.
+
+    Attributes:
+        name: the recipe's name, for reports.
+        training: the recipe's sections.
+        model: the model with its initial weights; `train` leaves the trained ones in it.
+        inputs: for each input of the model, the field of the data that it gets.
+    """
+
+    name: str
+    training: Training
+    model: Model
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stays the same while a run goes on.
+
+    Attributes:
+        dataset: the data.
+        task: what the outputs are compared with.
+        table: what happens in which epoch.
+        model: the model as a function of its arrays.
+        loss: what is made small.
+        step: makes a step.
+        measure: measures a batch.
+        observe: tells the batch statistics of a batch.
+        rate: the learning rate by step, where there is one.
+        parts: the data, ready to be cut into batches.
+        key: all randomness comes from this and the number of the step.
+        placement: the devices.
+    """
+
+    dataset: Dataset
+    task: Task
+    table: Timetable
+    model: PureModel
+    loss: Loss
+    step: Step
+    measure: Measure
+    observe: Observe
+    rate: Callable[[int], float] | None
+    parts: dict[str, Examples]
+    key: jax.Array
+    placement: Placement
+
+
+def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, State]:
+    """All that a run needs, and its first state.
+
+    Raises:
+        SpecError: F0618 a part of the data is empty.
+    """
+    recipe, task = job.training.train, job.training.task.fitted(dataset)
+    carries = carry.carries(job.model)
+    table = timetable_of(job.training, dataset, carries=carries)
+    clip = recipe.clip.calls if recipe.clip else []
+    optimizer = optim.build(recipe.optimizer, table.run, clip,
+                            tuple(recipe.learning_rate_factors.items()))
+    if carries:
+        carry.begin(job.model, placement.rows_of(recipe.batch_size))
+    model, params, rest = PureModel.split(job.model, job.inputs, dataset.normalise)
+    carry.end(job.model)
+    params, rest = placement.copied((params, rest))
+    # In a narrow type the average would not move by a thousandth.
+    ema = {n: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32))
+           for n, p in params.items()} if recipe.ema else None
+    state = State(params, rest, optimizer.init(params), jnp.zeros((), jnp.int32), ema)
+
+    loss = training_loss(model, task, _changes(job, dataset))
+    advance = averaging.advance(recipe.ema, table.run) if recipe.ema else None
+    step = train_step(loss, optimizer, advance) if recipe.accumulate == 1 else (
+        accumulating_step(loss, optimizer, recipe.accumulate, advance))
+    parts = {"train": examples(dataset.train), "validation": examples(dataset.validation),
+             "test": examples(dataset.test)}
+    setup = Setup(
+        dataset, task, table, model, loss, step, measurer(model, task), averaging.observer(model),
+        optim.learning_rate(recipe.optimizer, table.run), parts, jax.random.key(recipe.seed),
+        placement)
+    return setup, placement.copied(state)
+
+
+def _changes(job: Job, dataset: Dataset) -> Callable[[Batch, jax.Array], Batch]:
+    """What happens to a training batch at random: augmentation, then mixing."""
+    augment = augmentation(job.training.data.augment, dataset.fields, job.inputs.values())
+    mix = job.training.train.mix
+    if mix is None:
+        return augment
+    mixed = mixing(mix, {name: dataset.fields[name] for name in job.inputs.values()})
+
+    def change(batch: Batch, key: jax.Array) -> Batch:
+        first, second = jax.random.split(key)
+        return mixed(augment(batch, first), second)
+
+    return change
+
+
+def timetable_of(training: Training, dataset: Dataset, *, carries: bool = False) -> Timetable:
+    """What happens in which epoch.
+
+    Args:
+        training: the recipe's sections.
+        dataset: the data.
+        carries: whether the model carries states across batches, which then are all full.
+
+    Raises:
+        SpecError: F0618 a part of the data is empty.
+    """
+    check_parts(dataset, training, full=carries)
+    recipe = training.train
+    return timetable(recipe, dataset.train.size,
+                     drop_last=carries or recipe.last_batch == "drop")
+
+
+def check_parts(dataset: Dataset, training: Training, *, full: bool = False) -> None:
+    """Check that every part that is asked for has examples.
+
+    Args:
+        dataset: the data.
+        training: the recipe's sections.
+        full: whether only full batches can be trained on, whatever `last_batch` says.
+
+    Raises:
+        SpecError: F0618 one has none.
+    """
+    data, recipe = training.data, training.train
+    found = [diagnostic(
+        "F0618", f"the {name} part of {data.title} has no examples", training.spans["data"],
+        help="give it a larger fraction, or make the windows shorter")
+        for name in ("train", "validation", "test")
+        if data.has(name) and not getattr(dataset, name).size]
+    full |= recipe.last_batch == "drop"
+    if not found and full and dataset.train.size < recipe.batch_size:
+        found = [diagnostic(
+            "F0618", f"no batch of {recipe.batch_size} can be filled from {dataset.train.size} "
+                     "examples", training.spans["train"],
+            help="make `batch_size` smaller"
+                 + (", or set `last_batch: keep`" if recipe.last_batch == "drop" else ""))]
+    if found:
+        raise SpecError(found)
