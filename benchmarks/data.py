@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.rows import Row
 
-LEARNING_RATE, MOMENTUM = 0.01, 0.9
+MOMENTUM = 0.9
 
 
 class Work(NamedTuple):

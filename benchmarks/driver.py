@@ -168,22 +168,26 @@ def start_all(
     flaxspec goes first where the weights that the others begin with are not there.
     """
     wanted = [name for name in variants if name not in alive]
-    if not weights.exists():
-        wanted = ["flaxspec", *(name for name in wanted if name != "flaxspec")]
     failed: dict[str, str] = {}
-    while wanted:
-        batch, wanted = (wanted[:1], wanted[1:]) if not weights.exists() else (wanted, [])
-        started = [Worker.start(place, name, row, weights) for name in batch]
-        for worker in started:
-            try:
-                worker.begun = worker.hear()
-                alive[worker.name] = worker
-            except Gone as gone:
-                failed[worker.name] = str(gone)
-                worker.close()
-        if not weights.exists():
-            return failed
+    if not weights.exists():
+        _start(alive, failed, place, ["flaxspec"], row, weights)
+        wanted = [name for name in wanted if name != "flaxspec"]
+    if weights.exists():
+        _start(alive, failed, place, wanted, row, weights)
     return failed
+
+
+def _start(
+    alive: dict[str, Worker], failed: dict[str, str], place: Place, variants: list[str],
+    row: str, weights: Path,
+) -> None:
+    for worker in [Worker.start(place, name, row, weights) for name in variants]:
+        try:
+            worker.begun = worker.hear()
+            alive[worker.name] = worker
+        except Gone as gone:
+            failed[worker.name] = str(gone)
+            worker.close()
 
 
 def busy() -> float | None:

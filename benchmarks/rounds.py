@@ -79,30 +79,31 @@ def take_turns(alive: dict[str, Worker], phase: str, pace: Pace) -> dict[str, An
     """Rounds of turns of workers, flaxspec's first; every other round goes backwards.
 
     Returns:
-        turns: for each worker what it did; steps: how many a turn had; idle: the largest
-        share of a core that a worker took while it was another's turn.
+        turns: for each worker what it did; steps: how many a turn had; idle: the share of a
+        core that those took together whose turn it was not.
     """
     turns = {name: Turns() for name in alive}
     warm = {name: min(worker.ask(f"{phase} 2")["seconds"]) for name, worker in alive.items()}
     steps = max(1, min(MOST_STEPS, round(pace.turn / warm["flaxspec"])))
     always = sum(steps * s for name, s in warm.items() if name.startswith(ALWAYS))
     pace = pace.fitted(always, steps * sum(warm.values()) - always)
-    idle, others = 0.0, 0
+    idle, wall, others = 0.0, 0.0, 0
     for number in range(pace.pairs):
         # Spread evenly over the rounds.
         all_in = number * pace.fewer // pace.pairs >= others
         others += all_in
         names = [name for name in alive if all_in or name.startswith(ALWAYS)]
         for name in names if number % 2 == 0 else reversed(names):
-            idle = max(idle, _turn(alive, name, phase, steps, number, turns[name], pace.cores))
-    return {"turns": turns, "steps": steps, "idle": idle}
+            took, slept = _turn(alive, name, phase, steps, number, turns[name], pace.cores)
+            wall, idle = wall + took, idle + slept
+    return {"turns": turns, "steps": steps, "idle": idle / wall}
 
 
 def _turn(
     alive: dict[str, Worker], name: str, phase: str, steps: int, number: int, into: Turns,
     cores: int,
-) -> float:
-    """One turn; the largest share of a core that a sleeping worker took meanwhile."""
+) -> tuple[float, float]:
+    """One turn: how long it was, and processor seconds of those that should sleep meanwhile."""
     before = {other: worker.processor() for other, worker in alive.items()}
     begun, all_before = time.monotonic(), busy()
     answer = alive[name].ask(f"{phase} {steps}")
@@ -115,7 +116,7 @@ def _turn(
     if all_before is not None and all_after is not None:
         foreign = all_after - all_before - sum(used.values())
         into.foreign.append(max(0.0, foreign) / (wall * cores))
-    return max((seconds / wall for other, seconds in used.items() if other != name), default=0.0)
+    return wall, sum(seconds for other, seconds in used.items() if other != name)
 
 
 def ratios(peer: Turns, flaxspec: Turns) -> list[float]:

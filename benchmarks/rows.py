@@ -22,6 +22,7 @@ class Row:
         settings: what the peers' builders are told.
         tokens: the inputs are integers below `classes`, and every step has a label.
         lengths: rows of a batch have different lengths.
+        learning_rate: of all peers: small enough that rounding does not grow in twenty steps.
     """
 
     spec: str
@@ -33,6 +34,7 @@ class Row:
     settings: dict[str, Any] = field(default_factory=dict)
     tokens: bool = False
     lengths: bool = False
+    learning_rate: float = 0.01
 
 
 def _vgg(name: str, depths: list[int], size: int, batch: int) -> Row:
@@ -50,7 +52,8 @@ def _resnet(depth: int, size: int, batch: int) -> Row:
     stem = [3, 1] if size == 32 else [7, 2]
     params = {"image": [size, size, 3], "classes": classes, "stem": stem}
     settings = {"depths": depths, "basic": depth == 18, "stem": stem}
-    return Row(f"resnet{depth}", params, "resnet", batch, (size, size, 3), classes, settings)
+    return Row(f"resnet{depth}", params, "resnet", batch, (size, size, 3), classes, settings,
+               learning_rate=0.01 if depth == 18 else 0.001)
 
 
 def _recurrent(cell: str, batch: int, steps: int, features: int, units: int, **more: Any) -> Row:

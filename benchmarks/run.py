@@ -26,24 +26,22 @@ from benchmarks.rounds import Pace, interval, ratios, take_turns
 from benchmarks.rows import ROWS, TINY, row_named
 from runtime.cli.process import SETTINGS
 
-Trials = dict[str, dict[str, float]]
 # Steps of a row whose batches come from the runtime's pipeline.
 FED = 6
+# Seconds that the trial of a variant in a phase takes; two steps at least.
+TRIAL = 1.0
 
 
 def main() -> None:
     """Read the options, measure, print, write."""
     options = _options()
     place = Place({"own": sys.executable, "peers": options.peers}, options.cache, options.patience)
-    known: dict[str, Trials] = {}
-    if options.chosen and options.chosen.exists():
-        known = json.loads(options.chosen.read_text())
     about: dict[str, Any] = {
         "machine": table.machine(), "cores": os.cpu_count(), "system": platform.platform(),
         "date": time.strftime("%Y-%m-%d"), "settings": SETTINGS, "options": _plain(options),
-        "rows": []}
-    about["peaks"] = {}
-    if not (options.check or options.choose or options.quick):
+        "peaks": {}, "rows": []}
+    timed = not (options.check or options.warm)
+    if timed and not options.quick:
         about["peaks"] = peaks(place)
         print(table.peak_line(about["peaks"]), flush=True)
     begun = time.monotonic()
@@ -52,91 +50,50 @@ def main() -> None:
         if options.minutes and minutes > options.minutes:
             print(f"{name} and what follows is left out: {minutes:.0f} minutes are over")
             break
-        with tempfile.TemporaryDirectory() as folder:
-            weights = Path(folder) / "weights.npz"
-            if options.check:
-                result = check(name, place, weights, options)
-            else:
-                trials = known.setdefault(name, {})
-                if options.choose or not (trials or options.quick):
-                    choose(name, place, weights, options, trials, known)
-                if options.choose:
-                    continue
-                try:
-                    result = compare(name, place, weights, options, trials)
-                except Gone as gone:  # the rows after it are still worth their time
-                    print(f"\n{name}: {gone}", flush=True)
-                    continue
+        try:
+            result = _row(name, place, options)
+        except Gone as gone:  # the rows after it are still worth their time
+            print(f"\n{name}: {gone}", flush=True)
+            continue
         about["rows"].append(result)
-        print("\n".join(table.check_lines(result) if options.check
-                        else table.row_lines(result, about["peaks"])), flush=True)
+        print("\n".join(table.row_lines(result, about["peaks"]) if timed
+                        else table.check_lines(result)), flush=True)
         if options.json:
             options.json.write_text(json.dumps(about, indent=1))
-    if about["rows"] and not (options.check or options.choose):
-        about["peaks_after"] = {} if options.quick else peaks(place)
-        if options.json:
-            options.json.write_text(json.dumps(about, indent=1))
-        print("\n" + "\n".join(table.markdown(about)))
+    if not timed or not about["rows"]:
+        return
+    about["peaks_after"] = {} if options.quick else peaks(place)
+    if options.json:
+        options.json.write_text(json.dumps(about, indent=1))
+    print("\n" + "\n".join(table.markdown(about)))
 
 
-def choose(
-    name: str, place: Place, weights: Path, options: argparse.Namespace, trials: Trials,
-    known: dict[str, Trials],
-) -> None:
-    """Try every variant of every family for a few steps; fills `trials` and its file."""
-    print(f"\n{name}: which variants are compared", flush=True)
-
-    def trial(variant: str) -> float:
-        if variant in trials:
-            return trials[variant].get("train", float("inf"))
-        with workers() as alive:
-            failed = start_all(alive, place, [variant], name, weights)
-            found: dict[str, float] = {}
-            try:
-                if variant in alive:
-                    for phase in options.phases:
-                        alive[variant].ask(f"{phase} 1")
-                        found[phase] = min(alive[variant].ask(f"{phase} 3")["seconds"])
-            except Gone as gone:
-                failed[variant] = str(gone)
-        if variant in failed:
-            print(f"  {failed[variant]}", flush=True)
-        trials[variant] = found
-        shown = "  ".join(f"{phase} {1000 * s:8.1f} ms" for phase, s in found.items())
-        print(f"  {variant:38} {shown}", flush=True)
-        if options.chosen:
-            options.chosen.write_text(json.dumps(known, indent=1))
-        return found.get("train", float("inf"))
-
-    for kind in options.families:
-        if place.runs(kind):
-            variants.search(row_named(name), kind, trial, compiled=not options.no_compile)
-
-
-def plain(name: str, kind: str) -> list[str]:
-    """The variant of a family that is taken where none was tried."""
-    layout = "-last" if kind == "torch" and len(row_named(name).input) == 3 else ""
-    return [f"{kind}{layout}{'' if kind == 'torch' else '+memory'}"]
+def _row(name: str, place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    """What the options want of a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.npz"
+        if options.check or options.warm:
+            return check(name, place, weights, options)
+        return compare(name, place, weights, options)
 
 
 def compare(
-    name: str, place: Place, weights: Path, options: argparse.Namespace, trials: Trials,
+    name: str, place: Place, weights: Path, options: argparse.Namespace,
 ) -> dict[str, Any]:
     """One row: flaxspec and the best of each family, in turns."""
-    result: dict[str, Any] = {"row": name, "trials": trials, "failed": {}, "peers": {},
-                              "idle": 0.0, "steps": {}}
+    result: dict[str, Any] = {"row": name, "trials": {}, "failed": {}, "peers": {}, "idle": 0.0,
+                              "steps": {}}
     with workers() as alive:
+        result["failed"] |= start_all(alive, place, ["flaxspec"], name, weights)
+        if "flaxspec" not in alive:
+            return result
+        for kind in options.families:
+            if place.runs(kind):
+                _choose(name, kind, alive, place, weights, options, result)
         for phase in options.phases:
-            wanted = ["flaxspec"]
-            for kind in options.families:
-                if place.runs(kind):
-                    wanted += variants.best(trials, kind, phase) or plain(name, kind)
-            for left in [other for other in alive if other not in wanted]:
-                _farewell(alive.pop(left), result)
-            result["failed"] |= start_all(alive, place, wanted, name, weights)
+            wanted = ["flaxspec", *(variant for kind in options.families
+                                    for variant in variants.best(result["trials"], kind, phase))]
             ordered = {variant: alive[variant] for variant in wanted if variant in alive}
-            if "flaxspec" not in ordered:
-                return result
             share = {"train": 0.7, "infer": 0.3}[phase] if len(options.phases) > 1 else 1.0
             pace = Pace(options.pairs, options.fewer, options.turn, options.seconds * share,
                         os.cpu_count() or 1)
@@ -144,8 +101,55 @@ def compare(
         if not options.quick:
             _describe(result, alive)
         for worker in alive.values():
-            _farewell(worker, result, close=False)
+            _note_memory(worker, result)
     return result
+
+
+def _choose(
+    name: str, kind: str, alive: dict[str, Worker], place: Place, weights: Path,
+    options: argparse.Namespace, result: dict[str, Any],
+) -> None:
+    """Try a family's variants for a step or a few, and leave the best of each phase alive."""
+    trials: dict[str, dict[str, float]] = result["trials"]
+
+    def try_(wanted: list[str]) -> dict[str, float]:
+        result["failed"] |= start_all(alive, place, wanted, name, weights)
+        for variant in wanted:
+            if variant not in alive:
+                continue
+            try:
+                trials[variant] = {phase: _briefly(alive[variant], phase)
+                                   for phase in options.phases}
+            except Gone as gone:
+                result["failed"][variant] = str(gone)
+                alive.pop(variant).close()
+        best = {variant for phase in options.phases
+                for variant in variants.best(trials, kind, phase)}
+        for variant in [other for other in alive if variants.family(other) == kind]:
+            if variant not in best:
+                alive.pop(variant).close()
+        first = options.phases[0]
+        return {variant: trials.get(variant, {}).get(first, float("inf")) for variant in wanted}
+
+    if options.quick:
+        try_(plain(name, kind))
+    else:
+        variants.search(row_named(name), kind, try_, options.compile)
+
+
+def _briefly(worker: Worker, phase: str) -> float:
+    """Seconds of the fastest of a few steps, more of them where they are short."""
+    if phase == "infer":  # the first one compiles
+        worker.ask("infer 1")
+    first, = worker.ask(f"{phase} 1")["seconds"]
+    more = worker.ask(f"{phase} {max(1, min(10, int(TRIAL / first)))}")["seconds"]
+    return min(first, *more)
+
+
+def plain(name: str, kind: str) -> list[str]:
+    """The variant of a family that is taken where none was tried."""
+    layout = "-last" if kind == "torch" and len(row_named(name).input) == 3 else ""
+    return [f"{kind}{layout}{'' if kind == 'torch' else '+memory'}"]
 
 
 def _record(
@@ -183,31 +187,32 @@ def _describe(result: dict[str, Any], alive: dict[str, Worker]) -> None:
         result["failed"]["describe"] = str(gone)
 
 
-def _farewell(worker: Worker, result: dict[str, Any], close: bool = True) -> None:
-    """Note a worker's memory, and end it."""
+def _note_memory(worker: Worker, result: dict[str, Any]) -> None:
     try:
         result["peers"].get(worker.name, {}).update(worker.ask("memory"))
     except Gone as gone:
         result["failed"][worker.name] = str(gone)
-    if close:
-        worker.close()
 
 
 def check(
     name: str, place: Place, weights: Path, options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """The losses of one row's first steps, for flaxspec and one variant of each family."""
+    """The losses of one row's first steps, for flaxspec and one variant of each family.
+
+    Where only the caches are to be filled: of one step, and a prediction.
+    """
     result: dict[str, Any] = {"row": name, "losses": {}, "failed": {}}
     wanted = ["flaxspec", *(v for kind in options.families if place.runs(kind)
                             for v in plain(name, kind))]
     with workers() as alive:
         result["failed"] = start_all(alive, place, wanted, name, weights)
+        asked = "infer 1" if options.warm else f"losses {options.check - 1}"
         for worker in alive.values():
-            worker.send(f"losses {options.check - 1}")
+            worker.send(asked)
         for worker in alive.values():
             try:
-                result["losses"][worker.name] = [*worker.begun["losses"],
-                                                 *worker.hear()["losses"]]
+                more = worker.hear().get("losses", [])
+                result["losses"][worker.name] = [*worker.begun["losses"], *more]
             except Gone as gone:
                 result["failed"][worker.name] = str(gone)
     return result
@@ -233,10 +238,10 @@ def _options() -> argparse.Namespace:
         help="a first look: the plain variants, three rounds, no peaks and programs")
     add("--tiny", action="store_true",
         help="two small examples in a batch, to see whether everything runs")
-    add("--choose", action="store_true", help="only try the variants, and fill the caches")
-    add("--chosen", type=Path, metavar="FILE",
-        help="keeps what the trials found; rows that are in it are not tried again")
-    add("--no-compile", action="store_true", help="without torch.compile")
+    add("--compile", action="store_true",
+        help="try torch.compile, too: a minute or two for a row with pictures")
+    add("--warm", action="store_true",
+        help="measure nothing, but fill the caches: the rows then begin sooner")
     add("--check", type=int, nargs="?", const=20, default=0, metavar="STEPS",
         help="only compare the losses of the first steps (20)")
     add("--cache", type=Path, default=Path.home() / ".cache" / "flaxspec-benchmarks",

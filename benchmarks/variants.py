@@ -16,8 +16,8 @@ WORDS = {"memory": SETTINGS, "passive": {"OMP_WAIT_POLICY": "passive"}}
 # Engines that run in the project's own Python; the others in that of the peers.
 OWN = ("flaxspec", "reference", "flax")
 FAMILIES = ("flax", "torch", "keras")
-# What a variant takes, in seconds: smaller is better.
-Trial = Callable[[str], float]
+# Tries variants; seconds of a training step of each, infinity where it does not run.
+Trials = Callable[[list[str]], dict[str, float]]
 
 
 def engine(variant: str) -> str:
@@ -38,29 +38,28 @@ def environment(variant: str) -> dict[str, str]:
     return {name: value for word in words for name, value in WORDS[word].items()}
 
 
-def search(row: Row, kind: str, try_: Trial, compiled: bool = True) -> None:
-    """Try a family's variants on a row: first the settings, then layouts, then compiled.
+def search(row: Row, kind: str, try_: Trials, compiled: bool) -> None:
+    """Try a family's variants on a row: first the settings, then layouts and compiled.
 
     Args:
         row: for whether there are layouts to choose from.
         kind: the family.
-        try_: tells how long a variant takes; infinity where it does not run.
+        try_: tries variants that may be started together.
         compiled: also try `torch.compile`.
     """
     if kind != "torch":
-        for settings in ("", "+memory"):
-            try_(kind + settings)
+        try_([kind, f"{kind}+memory"])
         return
     pictures = len(row.input) == 3
     first = "torch-last" if pictures else "torch"
-    tried = [f"{first}{settings}" for settings in ("", "+memory", "+passive", "+memory+passive")]
-    best = min(tried, key=try_)
-    settings = best[len(first):]
-    if pictures:
-        try_(f"torch{settings}")
+    took = try_([f"{first}{settings}"
+                 for settings in ("", "+memory", "+passive", "+memory+passive")])
+    settings = min(took, key=lambda name: took[name])[len(first):]
+    others = ["torch"] if pictures else []
     if compiled:
-        for layout in ("-last", "") if pictures else ("",):
-            try_(f"torch-compile{layout}{settings}")
+        others += ["torch-compile-last", "torch-compile"] if pictures else ["torch-compile"]
+    if others:
+        try_([other + settings for other in others])
 
 
 def best(trials: dict[str, dict[str, float]], kind: str, phase: str) -> list[str]:

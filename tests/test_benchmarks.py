@@ -94,11 +94,11 @@ def test_pytorch_is_tried_with_every_setting_layout_and_compiled() -> None:
             "torch-last+memory+passive": 5.0}
     tried: list[str] = []
 
-    def trial(variant: str) -> float:
-        tried.append(variant)
-        return took.get(variant, 9.0)
+    def trial(wanted: list[str]) -> dict[str, float]:
+        tried.extend(wanted)
+        return {variant: took.get(variant, 9.0) for variant in wanted}
 
-    variants.search(ROWS["resnet18-32-b64"], "torch", trial)
+    variants.search(ROWS["resnet18-32-b64"], "torch", trial, compiled=True)
     assert tried == [*took, "torch+passive", "torch-compile-last+passive", "torch-compile+passive"]
 
 

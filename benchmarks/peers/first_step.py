@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from benchmarks.data import LEARNING_RATE, MOMENTUM
+from benchmarks.data import MOMENTUM
 from benchmarks.peers import flax_models
 from benchmarks.peers.flax_peer import train_step
 from benchmarks.rows import ROWS
@@ -21,7 +21,7 @@ def main() -> None:
     row = ROWS["resnet50-224-b16"]
     print("STAGE imports", flush=True)
     model = flax_models.build(row)
-    optimizer = nnx.Optimizer(model, optax.sgd(LEARNING_RATE, momentum=MOMENTUM), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, optax.sgd(row.learning_rate, momentum=MOMENTUM), wrt=nnx.Param)
     print("STAGE build", flush=True)
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((row.batch, *row.input)), jnp.float32)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from benchmarks.data import LEARNING_RATE, MOMENTUM, Weights, batch
+from benchmarks.data import MOMENTUM, Weights, batch
 from benchmarks.peers import flax_models
 from benchmarks.peers.macs import described
 from benchmarks.rows import Row
@@ -43,7 +43,7 @@ class Peer:
         self.labels = jnp.asarray(work.y)
         self.model = flax_models.initialised(row, Weights(weights))
         self.optimizer = nnx.Optimizer(
-            self.model, optax.sgd(LEARNING_RATE, momentum=MOMENTUM), wrt=nnx.Param)
+            self.model, optax.sgd(row.learning_rate, momentum=MOMENTUM), wrt=nnx.Param)
         self._train, self._predict = nnx.jit(train_step), nnx.jit(predict)
 
     def begin(self) -> jax.Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import flaxspec
-from benchmarks.data import LEARNING_RATE, MOMENTUM, batch
+from benchmarks.data import MOMENTUM, batch
 from benchmarks.peers.macs import described
 from benchmarks.rows import Row
 from compiler.graph import subgraph
@@ -45,7 +45,7 @@ class Peer:
         pure, params, rest = PureModel.split(self.model, {name: name})
         # The chain that the runtime makes of `sgd: {learning_rate: …, momentum: …}`.
         call = optim.Call("optimizers", "sgd",
-                          {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM})
+                          {"learning_rate": row.learning_rate, "momentum": MOMENTUM})
         optimizer = optim.build([call], optim.Run(1000, 100))
         # The model keeps its arrays: the state, which is consumed, gets copies.
         params, rest = jax.tree.map(jnp.copy, (params, rest))

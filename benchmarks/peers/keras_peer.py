@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.data import LEARNING_RATE, MOMENTUM, Weights, batch
+from benchmarks.data import MOMENTUM, Weights, batch
 from benchmarks.peers import keras_models
 from benchmarks.peers.keras_models import keras
 from benchmarks.rows import Row
@@ -28,7 +28,7 @@ class Peer:
         keras_models.set_weights(made, given)
         given.done()
         self.model.compile(
-            keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM),
+            keras.optimizers.SGD(row.learning_rate, momentum=MOMENTUM),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
     def begin(self):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from benchmarks.data import LEARNING_RATE, MOMENTUM, Weights, batch
+from benchmarks.data import MOMENTUM, Weights, batch
 from benchmarks.peers import torch_models
 from benchmarks.rows import Row
 
@@ -32,7 +32,7 @@ class Peer:
         torch_models.set_weights(model, Weights(weights))
         self.model = model.to(memory_format=self.memory_format)
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+            self.model.parameters(), lr=row.learning_rate, momentum=MOMENTUM)
         self.forward = torch.compile(self.model) if self.compiled else self.model
 
     def begin(self) -> torch.Tensor:
