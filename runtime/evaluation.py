@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
+from jax.sharding import Sharding
 
 from runtime.batch import Batch, Measured
 from runtime.data.pipeline import Examples
@@ -18,8 +19,13 @@ from runtime.tasks.task import Task
 Measure = Callable[[Arrays, Arrays, Batch, jax.Array], tuple[Measured, Arrays]]
 
 
-def measurer(model: PureModel, task: Task) -> Measure:
+def measurer(model: PureModel, task: Task, readable: Sharding | None = None) -> Measure:
     """The jitted function that measures a batch.
+
+    Args:
+        model: the model.
+        task: what is measured.
+        readable: how the figures are laid out, where it matters.
 
     Returns:
         A function of the parameters, the other arrays, a batch, and a key for models that
@@ -33,7 +39,7 @@ def measurer(model: PureModel, task: Task) -> Measure:
         return (task.measure(outputs, batch, training=False),
                 {name: after[name] for name in model.carried})
 
-    return jax.jit(measure)
+    return jax.jit(measure, out_shardings=None if readable is None else (readable, None))
 
 
 def measured(

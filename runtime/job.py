@@ -88,7 +88,8 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     """All that a run needs, and its first state.
 
     Raises:
-        SpecError: F0618 a part of the data is empty.
+        SpecError: F0618 a part of the data is empty; F0611 several processes cannot share a
+            model that carries its state across batches.
     """
     recipe, task = job.training.train, job.training.task.fitted(dataset)
     carries = carry.carries(job.model)
@@ -96,6 +97,11 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     clip = recipe.clip.calls if recipe.clip else []
     optimizer = optim.build(recipe.optimizer, table.run, clip,
                             tuple(recipe.learning_rate_factors.items()))
+    if carries and placement.shard.count > 1:
+        raise SpecError([diagnostic(
+            "F0611", "a model that carries its state across batches is trained by one process",
+            job.training.spans["train"],
+            help="say `carry: within` in the model, or start one process only")])
     if carries:
         carry.begin(job.model, placement.rows_of(recipe.batch_size))
     model, params, rest = PureModel.split(job.model, job.inputs, dataset.normalise)
@@ -110,12 +116,13 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     advance = averaging.advance(recipe.ema, table.run) if recipe.ema else None
     step = train_step(loss, optimizer, advance) if recipe.accumulate == 1 else (
         accumulating_step(loss, optimizer, recipe.accumulate, advance))
-    parts = {"train": examples(dataset.train), "validation": examples(dataset.validation),
-             "test": examples(dataset.test)}
+    shard = placement.shard
+    parts = {"train": examples(dataset.train, shard), "test": examples(dataset.test, shard),
+             "validation": examples(dataset.validation, shard)}
     setup = Setup(
-        dataset, task, table, model, loss, step, measurer(model, task), averaging.observer(model),
-        optim.learning_rate(recipe.optimizer, table.run), parts, jax.random.key(recipe.seed),
-        placement)
+        dataset, task, table, model, loss, step, measurer(model, task, placement.readable),
+        averaging.observer(model), optim.learning_rate(recipe.optimizer, table.run), parts,
+        jax.random.key(recipe.seed), placement)
     return setup, placement.copied(state)
 
 

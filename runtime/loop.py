@@ -52,7 +52,7 @@ def train(
     begun = time.monotonic()
     recipe = job.training.train
     keeper, stop = keeper or Keeper(recipe.checkpoint), stop or Stop()
-    setup, state = set_up(job, dataset, placement or Placement.over(jax.local_devices()))
+    setup, state = set_up(job, dataset, placement or Placement.over(jax.devices()))
     task, steps, epochs = setup.task, setup.table.run.steps, setup.table.epochs
     parameters = sum(array.size for array in state.params.values())
     best = Judge(recipe.best, task) if recipe.best else None

@@ -3,6 +3,9 @@
 With several, parameters lie on each of them and every batch is cut by rows. The step is one
 program over all devices, in which XLA adds up what crosses the cut: gradients, the loss, and
 the statistics of batch norms, which so are those of the whole batch.
+
+The devices may be those of several processes (`jax.distributed`). Each process then reads its
+shard of every batch, the rows for its own devices.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import (
     AxisType,
     NamedSharding,
@@ -24,6 +28,7 @@ from jax.sharding import (
 
 from compiler.diagnostics import SpecError, diagnostic
 from runtime.batch import Batch
+from runtime.data.pipeline import WHOLE, Shard
 
 # What a user asks for, by the name of JAX's backend, with the extra that brings it.
 EXTRAS = {"cpu": "", "cuda": "cuda", "gpu": "cuda", "tpu": "tpu"}
@@ -63,11 +68,32 @@ class Placement:
         """A batch cut among the devices, filled up where it cannot be cut evenly.
 
         What fills it up are copies of its first row, which do not count.
+
+        Args:
+            batch: the rows of this process; those of all of them where there is only one.
         """
         if self.rows is None:
             return batch
-        missing = -len(batch.rows) % len(self.devices)
-        return jax.device_put(_filled(batch, missing) if missing else batch, self.rows)
+        processes = self.shard.count
+        missing = -len(batch.rows) % (len(self.devices) // processes)
+        batch = _filled(batch, missing) if missing else batch
+        if processes == 1:
+            return jax.device_put(batch, self.rows)
+        rows = self.rows
+        return jax.tree.map(
+            lambda a: jax.make_array_from_process_local_data(rows, np.asarray(a)), batch)
+
+    @property
+    def shard(self) -> Shard:
+        """The rows of every batch that this process reads."""
+        processes = sorted({device.process_index for device in self.devices})
+        return WHOLE if len(processes) == 1 else Shard(
+            processes.index(jax.process_index()), len(processes))
+
+    @property
+    def readable(self) -> Sharding | None:
+        """The sharding of results that every process can read as a whole; None where all are."""
+        return self.everywhere if self.shard.count > 1 else None
 
     def rows_of(self, size: int) -> int:
         """How many rows a batch of some size has once it is cut."""

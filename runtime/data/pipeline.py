@@ -67,27 +67,24 @@ def batch_indices(
 class Shard:
     """The rows of every batch that this process gathers.
 
-    All processes follow the same order; each takes its stretch of every batch.
+    All processes follow the same order; each takes its stretch of every batch. Where the batch
+    cannot be parted equally, rows that do not count fill it up.
 
     Attributes:
         index: this process's number.
-        count: how many there are; the batch size is a multiple of it.
+        count: how many there are.
     """
 
     index: int = 0
     count: int = 1
 
     def of(self, picked: Picked) -> Picked:
-        """Its stretch of a batch.
-
-        Raises:
-            ValueError: the batch cannot be parted equally.
-        """
-        size, left = divmod(len(picked[1]), self.count)
-        if left:
-            raise ValueError(f"a batch of {len(picked[1])} cannot be parted among {self.count}")
+        """Its stretch of a batch."""
+        indices, rows = picked
+        missing = -len(rows) % self.count
+        size = (len(rows) + missing) // self.count
         mine = slice(self.index * size, (self.index + 1) * size)
-        return picked[0][mine], picked[1][mine]
+        return np.pad(indices, (0, missing))[mine], np.pad(rows, (0, missing))[mine]
 
 
 WHOLE = Shard()

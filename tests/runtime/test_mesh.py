@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,54 @@ def test_four_devices_give_the_weights_statistics_and_figures_of_one():
             np.testing.assert_allclose(four["weights"][name], array, atol=2e-5, err_msg=name)
         assert four["test"]["accuracy"] == pytest.approx(one["test"]["accuracy"], abs=1e-6)
         assert four["test"]["loss"] == pytest.approx(one["test"]["loss"], rel=1e-5)
+
+
+# The last batch is not full, and none can be parted evenly.
+SHARED = """\
+flaxspec: 1
+name: rows
+inputs:
+  image: {shape: [8, 8, 1]}
+model:
+  - flatten
+  - dense: 8
+  - batch_norm
+  - relu
+  - dense: 10
+data: {dataset: digits, validation: 0}
+task: classification
+train: {epochs: 1, batch_size: 255, optimizer: {sgd: 0.1}}
+"""
+
+
+def test_two_processes_read_every_example_once_and_give_the_weights_of_one():
+    script = str(Path(__file__).with_name("two_processes.py"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "",
+                                "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = [subprocess.Popen(
+        [sys.executable, script, address, str(count), str(number)], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for count, number in ((2, 0), (2, 1), (1, 0))]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(SHARED)
+        process.stdin.close()
+        process.stdin = None
+    ended = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], ended
+    first, second, alone = (json.loads(out.splitlines()[-1]) for out, _ in ended)
+    assert (first["devices"], second["devices"], alone["devices"]) == (2, 2, 1)
+    assert sorted(first["read"] + second["read"]) == sorted(alone["read"])
+    assert min(len(first["read"]), len(second["read"])) > 0.4 * len(alone["read"])
+    for name, array in alone["weights"].items():
+        np.testing.assert_allclose(first["weights"][name], array, atol=2e-5, err_msg=name)
+        np.testing.assert_array_equal(second["weights"][name], first["weights"][name])
+    assert first["test"] == second["test"]
+    assert first["test"]["accuracy"] == pytest.approx(alone["test"]["accuracy"], abs=1e-6)
+    assert first["test"]["f1"] == pytest.approx(alone["test"]["f1"], abs=1e-6)
 
 
 def test_one_device_changes_nothing():

@@ -80,9 +80,15 @@ def test_processes_gather_their_stretches_of_every_batch(kind):
         np.testing.assert_array_equal(batch.rows, np.concatenate([first.rows, second.rows]))
 
 
-def test_a_batch_that_processes_cannot_share_is_refused():
-    with pytest.raises(ValueError, match="a batch of 3 cannot be parted among 2"):
-        list(DeviceArrays(PART, Shard(0, 2)).batches(np.arange(10), 3))
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_every_example_is_read_by_one_process_once_however_batches_are_parted(count):
+    order = epoch_order(10, seed=1, epoch=1)
+    shards = [list(DeviceArrays(PART, Shard(index, count)).batches(order, 5))
+              for index in range(count)]
+    assert len({len(batch.rows) for batches in shards for batch in batches}) == 1
+    read = [y for batches in shards for batch in batches
+            for y, counts in zip(batch.arrays["y"].tolist(), batch.rows) if counts]
+    assert sorted(read) == sorted(PART.arrays["y"][:].tolist())
 
 
 def test_bytes_are_fractions_and_whole_numbers_stay():
