@@ -69,7 +69,7 @@ def validate(
     for key, value in node.items():
         if key not in fields:
             failed = True
-            close = near(key, fields, report)
+            close = near(key, [f for f in fields if f not in node], report)
             report.error(
                 "F0203",
                 f"`{key}` is not a {part} of {what}",
@@ -133,7 +133,7 @@ def _report_errors(
         span = found.span if found is not None else main_span
         if item["type"] == "missing" and not depth and len(item["loc"]) == 1:
             report.error("F0204", f"{what} needs `{key}`", main_span, f"`{key}` is missing",
-                         help=_remedy(key, info))
+                         help=remedy(key, info))
         elif not key or info is None:
             message = str(item.get("ctx", {}).get("error", item["msg"]))
             report.error("F0205", f"{what}: {message}", main_span)
@@ -179,7 +179,7 @@ def _report_inner(
     span = holder.span
     if item["type"] == "missing":
         report.error("F0204", f"{owner} needs `{inner}`", span, f"`{inner}` is missing",
-                     help=_remedy(inner, inner_field(info, inner)))
+                     help=remedy(inner, inner_field(info, inner)))
         return
     if isinstance(holder, Mapping) and inner in holder.key_spans:
         span = holder.key_spans[inner]
@@ -187,7 +187,8 @@ def _report_inner(
                  notes=(f"fields of {owner}: {some(names)}",))
 
 
-def _remedy(key: str, info: FieldInfo | None) -> str:
+def remedy(key: str, info: FieldInfo | None) -> str:
+    """What to add where a field is missing."""
     if info is None:
         return ""
     words = expected(info)

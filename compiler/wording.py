@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainValidator
 from pydantic.fields import FieldInfo
 
 from compiler.diagnostics import Report, nearest
@@ -87,6 +87,8 @@ def _any_of(words: Iterable[str]) -> str:
 def _alternatives(annotation: Any, metadata: Any = ()) -> list[str]:
     """Each kind of value that a type takes, in words."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if any(isinstance(item, PlainValidator) for item in metadata):
+        return ["a value"]  # the type is what a reading of its own makes of it
     if origin is typing.Annotated:
         return _alternatives(arguments[0], arguments[1:])
     if origin in (typing.Union, types.UnionType):

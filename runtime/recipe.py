@@ -16,6 +16,7 @@ from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.source import Span
 from compiler.spec import Document, Raw
 from compiler.types import TensorType
+from compiler.validate import remedy
 from compiler.wording import expected, shown
 from runtime.data import WORDS, DataSource, anchored
 from runtime.data.named import data_sets
@@ -164,6 +165,8 @@ def read_training(
     spans: dict[str, Span] = {}
     for name, (kind, help) in SECTIONS.items():
         node = getattr(document, name, None)
+        if name == "task" and "losses" in tree or name == "train" and _has_phases(tree):
+            continue  # in place of this section, for a later version, which was told
         if (node := present(node)) is None:
             report.error("F0610", f"a recipe needs `{name}`", tree.span, f"`{name}` is missing",
                          help=help)
@@ -177,6 +180,11 @@ def read_training(
         return None
     training = Training(**values, spans=spans)
     return training if _can_judge(training, report) else None
+
+
+def _has_phases(tree: Mapping) -> bool:
+    train = tree.get("train")
+    return isinstance(train, Mapping) and "phases" in train
 
 
 def _can_judge(training: Training, report: Report) -> bool:
@@ -327,7 +335,7 @@ def _report(
             info = _fields_at(kind, loc[:-1])[loc[-1]]
             report.error("F0204", f"{place.key} needs `{loc[-1]}`", place.span,
                          f"`{loc[-1]}` is missing",
-                         help=f"add `{loc[-1]}: …`, {expected(info)}: {info.description}")
+                         help=remedy(str(loc[-1]), info))
         case "extra_forbidden":
             fields, owner = list(_fields_at(kind, loc[:-1])), root.at(loc[:-1])
             report.error("F0203", f"`{loc[-1]}` is not a field of {owner.key}", place.span,
