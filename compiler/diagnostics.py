@@ -237,7 +237,7 @@ CODES = {
     "F0413": "shared layers with different parameters",
     "F0414": "a layer of one phase changes the shape",
     "F0440": "an operator of floats gets something else",
-    "F0442": "a size that cannot be parted equally",
+    "F0442": "a size that cannot be divided equally",
     "F0443": "bounds that no number keeps",
     "F0445": "axes that a tensor cannot have",
     "F0446": "another number of elements",

@@ -104,12 +104,18 @@ class _Reading:
             return None
         where = self.node.key_spans.get("axes", self.span)
         if len(axes) != len(shape):
-            self.report.error("F0222", f"input `{self.name}` has {len(shape)} sizes and "
-                              f"{len(axes)} axes", where, help="give each size one axis")
+            self.report.error("F0222", f"input `{self.name}` names {len(axes)} of its "
+                              f"{len(shape)} axes" if len(axes) < len(shape) else
+                              f"input `{self.name}` names {len(axes)} axes for {len(shape)} "
+                              f"size{'s' if len(shape) > 1 else ''}", where,
+                              help="give each size one axis")
             return None
         if len(set(axes)) < len(axes) or "channels" in axes[:-1]:
-            self.report.error("F0222", f"the axes of input `{self.name}` are {', '.join(axes)}",
-                              where, help="name each axis once, `channels` last")
+            twice = len(set(axes)) < len(axes)
+            self.report.error("F0222", f"input `{self.name}` has "
+                              f"{'an axis twice' if twice else 'channels before other axes'}: "
+                              f"{', '.join(axes)}", where,
+                              help="name each axis once, `channels` last")
             return None
         return axes
 

@@ -285,7 +285,8 @@ def _initialiser(e: Elaborator, given: TreeNode, seen: Seen, place: Place) -> In
     elif isinstance(value, int | float) and not isinstance(value, bool):
         name, arguments = "constant", {"value": value}
     if not isinstance(name, str) or name not in INITIALISERS:
-        report.error("F0208", f"{shown(name)} is not an initialiser", given.span,
+        wrong = f"`{name}`" if isinstance(name, str) else shown(name)
+        report.error("F0208", f"{wrong} is not an initialiser", given.span,
                      near(str(name), INITIALISERS, e.report),
                      notes=(f"initialisers: {', '.join(INITIALISERS)}",))
         return None

@@ -132,7 +132,8 @@ def _report_errors(
         found, depth = _reached(value, item["loc"][1:])
         span = found.span if found is not None else main_span
         if item["type"] == "missing" and not depth and len(item["loc"]) == 1:
-            report.error("F0204", f"{what} needs `{key}`", main_span, f"`{key}` is missing",
+            owner = f"`{what}`" if what.isidentifier() else what
+            report.error("F0204", f"{owner} needs `{key}`", main_span, f"`{key}` is missing",
                          help=remedy(key, info))
         elif not key or info is None:
             message = str(item.get("ctx", {}).get("error", item["msg"]))

@@ -164,7 +164,7 @@ class Maxout(Operator):
         channels = expect_channels(x, self.word)
         if channels % self.pieces:
             raise ShapeError(
-                f"`maxout` cannot part {channels} channels into groups of {self.pieces}",
+                f"`maxout` cannot put {channels} channels into groups of {self.pieces}",
                 f"give the layer before it a multiple of {self.pieces} channels",
                 field="pieces", code="F0442")
         return x.resized(channels=channels // self.pieces)
@@ -200,7 +200,7 @@ class Clip(Numeric):
             for name in ("min", "max"):
                 bound = getattr(self, name)
                 if bound is not None and bound != int(bound):
-                    raise ShapeError(f"`clip` of integers has the bound {bound:g}",
+                    raise ShapeError(f"`clip` of integers cannot have `{name}: {bound:g}`",
                                      "give a whole number, or put `cast: float` before it",
                                      field=name, code="F0443")
         return super().infer(*inputs)

@@ -39,7 +39,7 @@ def expect_memory(x: TensorType, word: str) -> int:
     """
     if not x.window_axes:
         raise ShapeError(
-            f"`{word}` looks at the steps of a memory, but it is {x.described()}",
+            f"`{word}` looks at the steps of its memory, but that has none: {x.described()}",
             "refer to a tensor with a time or space axis, as a recurrent layer's `.sequence`",
             field="memory", code="F0456")
     return expect_query(x, word)
@@ -75,11 +75,12 @@ class Attention(Operator):
         channels, seen = expect_query(query, self.word), expect_memory(memory, self.word)
         if self.score == "dot" and channels != seen:
             raise ShapeError(
-                f"`attention` by dot product compares {channels} channels with the {seen} of "
-                f"`{self.memory}`", "put a `dense` before one of them, or use `score: general`",
+                f"`attention` with `score: dot` needs as many channels as `{self.memory}`, which "
+                f"has {seen}, but {channels} arrive",
+                "put a `dense` before one of them, or use `score: general`",
                 field="memory", code="F0457")
         if self.score != "additive" and self.units is not None:
-            raise ShapeError(f"`attention` with `score: {self.score}` has no units",
+            raise ShapeError(f"`attention` takes no `units` with `score: {self.score}`",
                              "drop `units`, or use `score: additive`", field="units",
                              code="F0452")
         return query.as_float(seen)
@@ -147,12 +148,12 @@ class MultiHeadAttention(Operator):
         expect_memory(memory, self.word)
         if self.width(query) % self.heads:
             raise ShapeError(
-                f"`multi_head_attention` cannot part {self.width(query)} channels among "
-                f"{self.heads} heads", "choose a number of heads that divides them",
+                f"`multi_head_attention` cannot share {self.width(query)} channels equally among "
+                f"{self.heads} heads", "choose a number of heads that divides the channels",
                 field="heads", code="F0442")
         if self.causal and not query.window_axes == memory.window_axes == ("time",):
             raise ShapeError(
-                "`causal` needs an order of steps, but the input is "
+                "`causal` needs steps in an order, but the input is "
                 f"{(query if query.window_axes != ('time',) else memory).described()}",
                 "attend over (time, channels), or drop `causal`", field="causal", code="F0458")
         return query
@@ -205,8 +206,9 @@ class PositionalEncoding(Operator):
         if isinstance(x.length, int):
             return x.length
         raise ShapeError(
-            f"a learned `positional_encoding` must know the longest length, not `{x.length}`",
-            "give it: `length: 512`", field="kind", code="F0404")
+            f"a learned `positional_encoding` needs the longest length, but `{x.length}` is known "
+            "only when the data is there",
+            "say how long: `length: 512`", field="kind", code="F0404")
 
     def infer(self, *inputs: TensorType) -> TensorType:
         x = inputs[0]
@@ -214,14 +216,14 @@ class PositionalEncoding(Operator):
         expect_axis(x, "time", self.word, field="")
         if self.kind == "sinusoidal":
             if self.length is not None:
-                raise ShapeError("a sinusoidal `positional_encoding` has no length",
+                raise ShapeError("a sinusoidal `positional_encoding` takes no `length`",
                                  "drop `length`, or use `kind: learned`", field="length",
                                  code="F0452")
             return x
         longest = self.table(x)
         if isinstance(x.length, int) and x.length > longest:
             raise ShapeError(
-                f"`positional_encoding` has {longest} steps, its input {x.length}",
+                f"`positional_encoding` has {longest} steps, but its input has {x.length}",
                 f"give it a `length` of {x.length}", field="length", code="F0455")
         return x
 

@@ -15,7 +15,7 @@ def axes_of(shape: tuple[int, ...], axes: tuple[str, ...] | None, word: str) -> 
     if axes is None:
         if len(shape) in DEFAULT_AXES:
             return DEFAULT_AXES[len(shape)]
-        raise ShapeError(f"`{word}` to {len(shape)} axes does not know their names",
+        raise ShapeError(f"`{word}` makes {len(shape)} axes, and nothing says what they are called",
                          "name them in `axes`", field="shape", code="F0445")
     check_axes(axes, word)
     if len(axes) != len(shape):
@@ -32,11 +32,11 @@ def check_axes(names: tuple[str, ...], word: str, field: str = "axes") -> None:
     """
     for name in names:
         if name not in AXES:
-            raise ShapeError(f"`{word}` names an axis `{name}`, which there is not",
+            raise ShapeError(f"`{word}` names an axis `{name}`, but there is none of that name",
                              f"axes are {', '.join(AXES)}", field=field, code="F0445")
     if len(set(names)) != len(names):
         raise ShapeError(f"`{word}` names an axis twice: {', '.join(names)}",
                          "name each axis once", field=field, code="F0445")
     if "channels" in names[:-1]:
-        raise ShapeError(f"`{word}` would have channels before other axes: {', '.join(names)}",
-                         "channels are the last axis always", field=field, code="F0445")
+        raise ShapeError(f"`{word}` would put channels before other axes: {', '.join(names)}",
+                         "channels are always the last axis", field=field, code="F0445")

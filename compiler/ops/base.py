@@ -175,7 +175,7 @@ def per_axis(value: int | tuple[int, ...], rank: int, name: str) -> tuple[int, .
         return (value,) * rank
     if len(value) != rank:
         raise ShapeError(
-            f"`{name}` has {len(value)} values, the input has {rank} space and time axes",
+            f"`{name}` has {len(value)} values, but the input has {rank} space and time axes",
             f"give one number for all axes, or {rank} of them",
             field=name,
         )
@@ -209,7 +209,8 @@ def pads(
     spread = per_axis(padding, len(sizes), "padding") if isinstance(padding, int) else padding
     if len(spread) != len(sizes):
         raise ShapeError(
-            f"`padding` has {len(spread)} values, the input has {len(sizes)} space and time axes",
+            f"`padding` has {len(spread)} values, but the input has {len(sizes)} space and time "
+            "axes",
             f"give one number, or {len(sizes)} numbers or pairs",
             field="padding",
         )
@@ -224,7 +225,10 @@ def expect_known(size: Any, what: str, remedy: str = "") -> int:
     """
     if isinstance(size, int):
         return size
-    raise ShapeError(f"{what} must be known, but it is `{size}`", remedy, code="F0404")
+    raise ShapeError(
+        f"{what} must be fixed, but `{size}` is known only when the data is there", remedy,
+        code="F0404",
+    )
 
 
 def expect_channels(x: TensorType, word: str) -> int:
@@ -236,7 +240,7 @@ def expect_channels(x: TensorType, word: str) -> int:
     expect_float(x, word)
     if x.channels is None:
         raise ShapeError(
-            f"`{word}` needs a channels axis, its input is {x.described()}",
+            f"`{word}` needs a channels axis, but its input is {x.described()}",
             "give the input a last axis `channels`, of size 1 perhaps",
             code="F0403",
         )
@@ -254,7 +258,10 @@ def expect_float(x: TensorType, word: str) -> TensorType:
     if x.dtype == "float":
         return x
     remedy = "put an `embed` or a `one_hot` before it, or `cast: float`"
-    raise ShapeError(f"`{word}` needs floats, but its input is {x}", remedy, code="F0440")
+    raise ShapeError(
+        f"`{word}` needs floats, but its input {x.described()} holds {x.dtype}s", remedy,
+        code="F0440",
+    )
 
 
 def expect_axis(x: TensorType, axis: str, word: str, field: str = "axis") -> None:
@@ -265,7 +272,7 @@ def expect_axis(x: TensorType, axis: str, word: str, field: str = "axis") -> Non
     """
     if axis not in x.axes:
         raise ShapeError(
-            f"`{word}` is to act on the axis `{axis}`, but its input is {x.described()}",
+            f"`{word}` acts on the axis `{axis}`, but its input is {x.described()}",
             f"the axes here are {', '.join(x.axes)}" if x.axes else "the input has no axes",
             field=field,
             code="F0403",
@@ -282,7 +289,8 @@ def expect_size(x: TensorType, axis: str, word: str) -> int:
     if isinstance(size, int):
         return size
     raise ShapeError(
-        f"`{word}` must know the size of {axis}, but it is `{size}`",
-        "give the input a fixed length, or bring time to one step before: `pool`, `select: last`",
+        f"`{word}` needs a fixed size of {axis}, but `{size}` is known only when the data is there",
+        "give the input a fixed length, or bring time to one step before: `pool: mean`, "
+        "`select: last`",
         code="F0404",
     )

@@ -136,8 +136,9 @@ def expect_sequence(x: TensorType, word: str) -> int:
     if "time" not in x.axes:
         remedy = ("declare the input with `axes: [time, channels]`, or make a time axis: "
                   "`reshape: {shape: [28, 28], axes: [time, channels]}`")
-    raise ShapeError(f"`{word}` reads a sequence (time, channels), its input is {x.described()}",
-                     remedy, code="F0403")
+    raise ShapeError(
+        f"`{word}` reads a sequence (time, channels), but its input is {x.described()}",
+        remedy, code="F0403")
 
 
 def expect_vector(x: TensorType, word: str) -> int:
@@ -149,7 +150,7 @@ def expect_vector(x: TensorType, word: str) -> int:
     channels = expect_channels(x, word)
     if x.axes == ("channels",):
         return channels
-    raise ShapeError(f"`{word}` takes one step, (channels), its input is {x.described()}",
+    raise ShapeError(f"`{word}` takes one step, (channels), but its input is {x.described()}",
                      f"use `{word.removesuffix('_cell')}` for a sequence", code="F0403")
 
 
@@ -174,7 +175,7 @@ def expect_state(
     expected = like or TensorType(("channels",), (whole,))
     if x.without("channels") == expected.without("channels") and x.channels in (whole, outputs):
         return
-    sizes = f"{whole}" if whole == outputs else f"{whole} (all of it) or {outputs} (outputs alone)"
+    sizes = f"{whole}" if whole == outputs else f"{whole} (or {outputs}, its outputs alone)"
     raise ShapeError(
         f"the state of `{word}` has {sizes} channels, but `{field}` is {x.described()}",
         "name the `.state` of an equal layer, or bring the tensor to that size with `dense`"

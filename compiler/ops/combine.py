@@ -182,15 +182,15 @@ class Matmul(Operator):
                 "it needs a time or space axis besides its channels", code="F0461")
         if a.channels != b.size(self.axis):
             raise ShapeError(
-                f"`matmul` cannot multiply {a.described()} and {b.described()}: {a.channels} "
-                f"channels meet {self.axis} {b.size(self.axis)}",
+                f"`matmul` cannot multiply {a.described()} and {b.described()}: the first has "
+                f"{a.channels} channels, and {self.axis} of the second is {b.size(self.axis)}",
                 "the channels of the first must be as many as `axis` of the second",
                 field="axis", code="F0461")
         for axis in b.axes:
             if axis not in (self.axis, columns) and a.size(axis) != b.size(axis):
                 raise ShapeError(
                     f"`matmul` cannot multiply {a.described()} and {b.described()}: the second "
-                    f"has {axis} {b.size(axis)}",
+                    f"has {b.size(axis)} along {axis}, the first {a.size(axis) or 'no such axis'}",
                     f"its axes besides `{self.axis}` and `{columns}` must be those of the first",
                     code="F0461")
         return a.as_float(expect_size(b, columns, self.word))

@@ -108,7 +108,7 @@ class ConvLstm(ConvCell):
         expect_channels(x, self.word)
         if x.axes[0] != "time" or not 3 <= len(x.axes) <= 5:
             raise ShapeError(
-                f"`{self.word}` reads images over time, its input is {x.described()}",
+                f"`{self.word}` reads images over time, but its input is {x.described()}",
                 "give it the axes (time, height, width, channels); without space axes use `lstm`",
                 code="F0403")
         return x.without("time")
@@ -146,7 +146,7 @@ class ConvLstmCell(ConvCell):
         expect_channels(x, self.word)
         if "time" in x.axes or not 2 <= len(x.axes) <= 4:
             raise ShapeError(
-                f"`{self.word}` takes the image of one step, its input is {x.described()}",
+                f"`{self.word}` takes the image of one step, but its input is {x.described()}",
                 "use `conv_lstm` for images over time, `lstm_cell` for a step without space axes",
                 code="F0403")
         return x

@@ -174,13 +174,16 @@ def check_groups(groups: int, channels: int, filters: int, depthwise: bool) -> N
     """Raise ShapeError unless the groups divide the channels that come and go."""
     if filters % groups and depthwise:
         raise ShapeError(
-            f"a depthwise convolution of {channels} channels cannot give {filters}",
+            f"a depthwise convolution of {channels} channels cannot give {filters} channels",
             f"leave `filters` out, or make it a multiple of {channels}", "filters", "F0406")
-    for number, what in ((channels, "channels of the input"), (filters, "`filters`")):
+    for number, what in ((channels, "channels of the input"), (filters, "filters")):
         if number % groups:
             fitting = [g for g in range(1, groups + 1) if math.gcd(channels, filters) % g == 0]
-            raise ShapeError(f"{groups} groups do not divide the {number} {what}",
-                             f"{fitting[-1]} groups would divide both", "groups", "F0406")
+            raise ShapeError(f"`groups: {groups}` does not divide the {number} {what}",
+                             f"`groups: {fitting[-1]}` divides both the channels and the filters"
+                             if fitting[-1] > 1 else
+                             f"make the channels and the filters multiples of {groups}",
+                             "groups", "F0406")
 
 
 def kernel_and_bias(shape: tuple[int, ...], filters: int, bias: bool) -> dict[str, Parameter]:

@@ -107,15 +107,15 @@ def vocabulary_of(x: TensorType, given: int | None, field: str, word: str) -> in
         ShapeError: the input holds no indices, or neither says how many there are.
     """
     if x.dtype != "int":
-        raise ShapeError(f"`{word}` needs indices, but its input is {x}: {x.dtype}s",
+        raise ShapeError(f"`{word}` needs indices, but its input {x.described()} holds {x.dtype}s",
                          "use `dense` for numbers, or give the input `kind: tokens` or "
                          "`kind: category`", code="F0409")
     if "channels" in x.axes:
-        raise ShapeError(f"`{word}` makes a channels axis, its input {x.described()} has one",
-                         "`select` one of its channels, or declare the input without them",
-                         code="F0409")
+        raise ShapeError(
+            f"`{word}` makes a channels axis, but its input {x.described()} has one already",
+            "`select` one of its channels, or declare the input without them", code="F0409")
     if given is None and x.vocabulary is None:
-        raise ShapeError(f"nothing says how many indices `{word}` has to know",
+        raise ShapeError(f"nothing says how many different indices `{word}` will meet",
                          f"give the input a `vocabulary`, or set `{field}` here", field, "F0407")
     if given is not None and x.vocabulary is not None and given < x.vocabulary:
         raise ShapeError(

@@ -83,7 +83,7 @@ class Pad(Axial):
             size, pads = x.shape[x.axes.index(axis)], sides(value)
             if self.mode == "reflect" and isinstance(size, int) and max(pads) >= size:
                 raise ShapeError(
-                    f"`pad` cannot mirror {max(pads)} elements of {axis} {size}",
+                    f"`pad` cannot mirror {max(pads)} elements of {axis}, which has {size}",
                     f"pad by {size - 1} at most, or use `mode: edge`", field=axis, code="F0447")
             sizes[axis] = window_size(size, 1, pads=pads)
         return x.resized(**sizes)
@@ -120,14 +120,14 @@ class Crop(Axial):
                              "say how much of which axis goes: `crop: {time: [0, 2]}`",
                              field="size", code="F0403")
         if set(cuts) & set(space):
-            raise ShapeError("`crop` has a `size` and also sides of a space axis",
-                             "give one of the two", field="size", code="F0452")
+            raise ShapeError("`crop` has a `size`, and also sides of a space axis",
+                             "give only one of the two", field="size", code="F0452")
         for axis, keep in zip(space, per_axis(self.size, len(space), "size")):
             surplus = expect_size(x, axis, self.word) - keep
             if surplus < 0:
-                raise ShapeError(f"`crop` cannot leave {keep} of {axis} {keep + surplus}",
-                                 "crop to a smaller size, or `pad` before", field="size",
-                                 code="F0448")
+                raise ShapeError(
+                    f"`crop` cannot leave {keep} elements of {axis}, which has {keep + surplus}",
+                    "crop to a smaller size, or `pad` before", field="size", code="F0448")
             cuts[axis] = (surplus // 2, surplus - surplus // 2)
         return cuts
 
@@ -138,8 +138,8 @@ class Crop(Axial):
             size = x.shape[x.axes.index(axis)]
             left = window_size(size, 1 + sum(cut))
             if isinstance(left, int) and left < 1:
-                raise ShapeError(f"`crop` takes {sum(cut)} from {axis} {size}, which leaves "
-                                 "nothing", "crop less", field=axis, code="F0448")
+                raise ShapeError(f"`crop` takes {sum(cut)} elements from {axis}, which has "
+                                 f"{size}", "crop less", field=axis, code="F0448")
             sizes[axis] = left
         return x.resized(**sizes)
 
@@ -194,12 +194,12 @@ class Slice(Axial):
         for axis, part in self.chosen(x).items():
             if axis == "time" and not part.follows:
                 raise ShapeError(
-                    "`slice` starts counted from the end of time and stops counted from its "
-                    "start", "count both from the same end", field="time", code="F0449")
+                    "`slice` counts where it starts and where it stops from different ends of time",
+                    "count both from the same end", field="time", code="F0449")
             size = x.shape[x.axes.index(axis)]
             sizes[axis] = part.size(size)
             if sizes[axis] == 0:
-                raise ShapeError(f"`slice` leaves nothing of {axis} {size}",
+                raise ShapeError(f"`slice` leaves nothing of {axis}, which has {size} elements",
                                  "take a part that is there", field=axis, code="F0448")
         return x.resized(**sizes)
 
@@ -228,6 +228,6 @@ class Shift(Axial):
     def infer(self, *inputs: TensorType) -> TensorType:
         self.chosen(inputs[0])
         if inputs[0].dtype == "int" and self.fill != int(self.fill):
-            raise ShapeError(f"`shift` of integers has the fill {self.fill:g}",
+            raise ShapeError(f"`shift` of integers cannot have `fill: {self.fill:g}`",
                              "give a whole number", field="fill", code="F0451")
         return inputs[0]

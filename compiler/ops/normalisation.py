@@ -91,7 +91,7 @@ class LayerNorm(Norm):
         for axis in self.axes:
             expect_axis(x, axis, self.word, "axes")
         return tuple(
-            expect_known(x.size(a), f"the size of the {a} axis, over which `layer_norm` goes,",
+            expect_known(x.size(a), f"the size of {a}, over which `layer_norm` goes,",
                          f"leave {a} out of `axes`, or use `group_norm: 1`")
             for a in x.axes if a in self.axes)
 
@@ -112,8 +112,8 @@ class GroupNorm(Norm):
         channels = expect_channels(x, self.word)
         if channels % self.groups:
             fitting = [g for g in range(1, self.groups) if channels % g == 0]
-            raise ShapeError(f"{self.groups} groups do not divide {channels} channels",
-                             f"{fitting[-1]} groups would", "groups", "F0406")
+            raise ShapeError(f"`groups: {self.groups}` does not divide the {channels} channels",
+                             f"`groups: {fitting[-1]}` does", "groups", "F0406")
         return x
 
     def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
@@ -130,7 +130,7 @@ class InstanceNorm(Norm):
         expect_channels(x, self.word)
         if not x.window_axes:
             raise ShapeError(
-                f"`instance_norm` goes over time or space, its input is {x.described()}",
+                f"`instance_norm` goes over time or space, but its input is {x.described()}",
                 "use `layer_norm` or `batch_norm` here", code="F0403")
         return x
 
@@ -191,7 +191,7 @@ class Normalise(Operator):
         for name, value in (("mean", self.mean), ("deviation", self.deviation)):
             if isinstance(value, tuple) and len(value) != expect_channels(x, self.word):
                 raise ShapeError(
-                    f"`{name}` has {len(value)} numbers, the input has {x.channels} channels",
+                    f"`{name}` has {len(value)} numbers, but the input has {x.channels} channels",
                     f"give one number, or {x.channels} of them", name, "F0410")
         return x
 

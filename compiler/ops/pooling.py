@@ -47,9 +47,9 @@ class WindowPool(Operator):
         for axis, pads, reach in zip(g.axes, g.pads, g.reach):
             if max(pads) >= reach:
                 raise ShapeError(
-                    f"{max(pads)} places of padding on the {axis} axis can hold a whole window "
-                    f"of {reach}", "make `padding` at most half of the window", "padding",
-                    "F0411")
+                    f"padding of {max(pads)} on the {axis} axis holds a whole window of {reach}, "
+                    "which would see no input",
+                    "make `padding` at most half of the window", "padding", "F0411")
         return g.output(x, "window")
 
     def reach(self, *inputs: TensorType) -> dict[str, Window | None]:
@@ -95,7 +95,7 @@ class GlobalPool(Operator):
         reduced = self.axes(x.axes)
         if not reduced:
             raise ShapeError(
-                f"`{self.word}` reduces {self.over or 'time or space'}, its input is "
+                f"`{self.word}` reduces {self.over or 'time or space'}, but its input is "
                 f"{x.described()}", "leave the layer out, or change `over`",
                 "over" if self.over else "", "F0403")
         return x.without(*reduced)

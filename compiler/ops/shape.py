@@ -102,7 +102,7 @@ class Reshape(Renaming):
         stays = x.axes[0] == "time" and names[:1] == ("time",) and self.shape[0] == -1
         if not stays or prod(expect_size(inside, a, self.word) for a in inside.axes) != rest:
             raise ShapeError(
-                f"`reshape` must know the size of time, but it is `{x.length}`",
+                f"`reshape` cannot change time: `{x.length}` is known only when the data is there",
                 f"keep time as the first axis, `shape: [-1, …]`, and {inside.elements} "
                 "elements in each step", field="shape", code="F0404")
         assert x.length is not None
@@ -174,7 +174,7 @@ class Upsample(Operator):
     def scales(self, x: TensorType) -> dict[str, int]:
         """The factor of each time and space axis."""
         if not x.window_axes:
-            raise ShapeError(f"`upsample` needs a time or space axis, its input is "
+            raise ShapeError(f"`upsample` needs a time or space axis, but its input is "
                              f"{x.described()}", "`reshape` it before", code="F0403")
         factors = per_axis(self.scale, len(x.window_axes), "scale")
         return dict(zip(x.window_axes, factors))
@@ -209,11 +209,11 @@ class PixelShuffle(Rearranging):
         x = inputs[0]
         channels, factors = expect_channels(x, self.word), self.factors(x.window_axes)
         if not factors:
-            raise ShapeError(f"`pixel_shuffle` needs a time or space axis, its input is "
+            raise ShapeError(f"`pixel_shuffle` needs a time or space axis, but its input is "
                              f"{x.described()}", "`reshape` it before", code="F0403")
         if channels % prod(factors):
             raise ShapeError(
-                f"`pixel_shuffle` cannot part {channels} channels over {prod(factors)} places",
+                f"`pixel_shuffle` cannot spread {channels} channels over {prod(factors)} places",
                 f"give the layer before it a multiple of {prod(factors)} channels",
                 field="factor", code="F0442")
         sizes = {a: product_size(s, f) for a, s, f in zip(x.axes, x.shape, factors)}
@@ -241,13 +241,15 @@ class Split(Rearranging):
         if self.sizes is not None:
             if sum(self.sizes) != size:
                 raise ShapeError(
-                    f"`split` has parts of {sum(self.sizes)} together, but {self.axis} is {size}",
+                    f"the `sizes` of `split` are {sum(self.sizes)} together, but {self.axis} has "
+                    f"{size}",
                     "the sizes must add up", field="sizes", code="F0446")
             return self.sizes
         assert self.parts is not None
         if size % self.parts:
-            raise ShapeError(f"`split` cannot part {self.axis} {size} into {self.parts}",
-                             "give the size of each in `sizes`", field="parts", code="F0442")
+            raise ShapeError(
+                f"`split` cannot cut the {size} elements of {self.axis} into {self.parts} equal "
+                "parts", "give the size of each in `sizes`", field="parts", code="F0442")
         return (size // self.parts,) * self.parts
 
     def infer(self, *inputs: TensorType) -> TensorType:
@@ -282,8 +284,9 @@ class Select(Rearranging):
         expect_axis(x, self.axis, self.word)
         size = x.size(self.axis)
         if isinstance(size, int) and not -size <= self.place < size:
-            raise ShapeError(f"`select` takes element {self.place} of {self.axis} {size}",
-                             f"indices go from 0 to {size - 1}", field="index", code="F0453")
+            raise ShapeError(
+                f"`select` takes element {self.place} of {self.axis}, which has {size}",
+                f"indices go from 0 to {size - 1}", field="index", code="F0453")
         return x.without(self.axis)
 
 

@@ -94,11 +94,11 @@ def expect_windows(x: TensorType, word: str) -> int:
     """
     rank = len(x.window_axes)
     if rank == 0:
-        raise ShapeError(f"`{word}` moves over time or space, its input is {x.described()}",
+        raise ShapeError(f"`{word}` moves over time or space, but its input is {x.described()}",
                          "use `dense` here, or put the layer before the one that flattens or "
                          "pools these axes away", code="F0408")
     if rank > 3:
         raise ShapeError(
-            f"`{word}` moves over at most 3 axes, its input has {rank}: {x.described()}",
+            f"`{word}` moves over at most 3 axes, but its input has {rank}: {x.described()}",
             "apply it to every step apart: `layers: {each: time, layers: [...]}`", code="F0408")
     return rank

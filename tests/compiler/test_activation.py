@@ -63,7 +63,7 @@ def test_maxout_takes_the_largest_of_neighbouring_channels():
 
 
 def test_maxout_refuses_channels_that_its_pieces_do_not_divide():
-    with pytest.raises(ShapeError, match="cannot part 4 channels into groups of 3") as caught:
+    with pytest.raises(ShapeError, match="cannot put 4 channels into groups of 3") as caught:
         run("maxout", {"pieces": 3}, X)
     assert caught.value.code == "F0442" and "multiple of 3" in caught.value.help
 

@@ -62,7 +62,7 @@ def test_lists_become_tuples_and_aliases_are_what_a_spec_calls_a_field():
 
 @pytest.mark.parametrize("text, told", [
     ("siez: 3", "F0203 1:1 `siez` is not a field of thing | did you mean `size`?"),
-    ("kind: small", "F0204 1:1 thing needs `size` | `size` is missing"),
+    ("kind: small", "F0204 1:1 `thing` needs `size` | `size` is missing"),
     ("size: 0", "F0205 1:7 `size` of thing takes a whole number above 0, not `0`"),
     ("size: 2.0", "F0205 1:7 `size` of thing takes a whole number above 0, not `2.0`"),
     ("size: true", "F0205 1:7 `size` of thing takes a whole number above 0, not `true`"),
