@@ -96,7 +96,7 @@ class TensorType:
 
     def described(self) -> str:
         """"(height 56, width 56, channels 64)": for messages where the axes matter."""
-        return f"({', '.join(f'{a} {s}' for a, s in zip(self.axes, self.shape)) or 'no axes'})"
+        return f"({', '.join(f'{a} {s}' for a, s in zip(self.axes, self.shape))})"
 
 
 # Padding of one axis: zeros before and after.
