@@ -17,7 +17,7 @@ from compiler.tree import Mapping, Scalar
 from runtime.memory import available, fitting_batch
 from runtime.policies import AUTO
 from runtime.recipe import Recipe, Training, check_training, read_training
-from runtime.train_checks import check_judges, check_train
+from runtime.train_checks import check_recipe
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset
@@ -66,12 +66,7 @@ def prepare(
     graph = graph_of(program, report)
     inputs: dict[str, str] = {}
     if training is not None:
-        outputs = {name: value.type for name, value in graph.outputs.items()}
-        inputs = check_training(
-            training, {v.name: v.type for v in graph.inputs}, outputs, report)
-        check_judges(training, outputs, program.tree, report)
-        if len(inputs) == len(graph.inputs):
-            check_train(training, graph, inputs, report)
+        inputs = check_recipe(training, graph, program.tree, report)
     report.check()
     assert training is not None, "no training and no error"
     prepared = Prepared(program, graph, training, inputs)

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from compiler.diagnostics import Report
+from compiler.graph import Graph
+from compiler.resolve import Program
+from compiler.tree import present
+from runtime.recipe import Training, read_section
 from runtime.section import Choice, Section, problem, word_of
+from runtime.train_checks import check_figure, place_of
 
 if TYPE_CHECKING:
     import optuna
@@ -153,3 +159,35 @@ class Search(Section):
         if self.goal is not None and self.metric is None:
             raise problem("`goal` belongs to a `metric`", help="say which: `metric: loss`")
         return self
+
+
+def read_search(
+    program: Program, training: Training, graph: Graph, report: Report,
+) -> Search | None:
+    """The search of a recipe; None, and a report, where it is missing or not in order.
+
+    Args:
+        program: the recipe.
+        training: its sections.
+        graph: its model.
+        report: where errors go.
+    """
+    node = present(program.tree.get("search"))
+    if node is None:
+        report.error(
+            "F0610", "a sweep needs `search`", program.tree.span, "`search` is missing",
+            help="add `search: {trials: 20, space: {train.optimizer.adam: "
+                 "{log_uniform: [1e-4, 1e-2]}}}`")
+        return None
+    search = read_section(Search, node, "search", program.tree.key_spans["search"], report)
+    if search is None:
+        return None
+    outputs = {name: value.type for name, value in graph.outputs.items()}
+    if not check_figure(search.metric, training, outputs, report,
+                        place_of(program.tree, "search", "metric")):
+        return None
+    if not training.data.has("validation"):
+        report.error("F0611", "a sweep needs a validation part to choose by",
+                     training.spans["data"], help="set `validation: 0.1` in `data`")
+        return None
+    return search

@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
-from compiler.tree import present
 from runtime.execution import Wish, execute
 from runtime.folder import METRICS, writable, write_json
 from runtime.lock import alone
-from runtime.recipe import read_section
 from runtime.report.jsonl import read_events
 from runtime.report.listener import Beginning, Epoch, Listener
 from runtime.run import Prepared, prepare
-from runtime.search import Choices, Search
+from runtime.search import Choices, Search, read_search
 from runtime.stopping import Stop
-from runtime.train_checks import check_figure, place_of
 
 # Figures of the tasks that are better the lower they are.
 LOWER = ("loss", "mae", "rmse", "perplexity")
@@ -92,25 +89,11 @@ def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None
     """
     report = Report()
     prepared = prepare(spec, report, variant=variant, assignments=assignments)
-    program = prepared.program
-    node = getattr(program.document, "search", None)
-    if (node := present(node)) is None:
-        raise SpecError([diagnostic(
-            "F0610", "a sweep needs `search`", program.tree.span, "`search` is missing",
-            help="add `search: {trials: 20, space: {train.optimizer.adam: "
-                 "{log_uniform: [1e-4, 1e-2]}}}`")])
-    found = read_section(Search, node, "search", program.tree.key_spans["search"], report)
+    found = read_search(prepared.program, prepared.training, prepared.graph, report)
     report.check()
-    outputs = {name: value.type for name, value in prepared.graph.outputs.items()}
-    check_figure(found.metric, prepared.training, outputs, report,
-                 place_of(program.tree, "search", "metric"))
-    report.check()
-    search: Search = found.model_copy(update={"trials": trials}) if trials else found
-    task, data = prepared.training.task, prepared.training.data
-    if not data.has("validation"):
-        raise SpecError([diagnostic(
-            "F0611", "a sweep needs a validation part to choose by",
-            prepared.training.spans["data"], help="set `validation: 0.1` in `data`")])
+    assert found is not None, "no search and no error"
+    search = found.model_copy(update={"trials": trials or found.trials})
+    task = prepared.training.task
     for path, values in search.space.items():
         for value in values.ends():
             prepare(spec, Report(), variant=variant,

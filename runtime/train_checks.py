@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from compiler.diagnostics import Report, nearest
 from compiler.graph import Graph, walk
@@ -14,10 +13,31 @@ from compiler.tree import Node
 from compiler.types import TensorType
 from runtime.mixing import check_mix
 from runtime.patterns import check_patterns
+from runtime.recipe import Training, check_training
 from runtime.tasks.language_modelling import LanguageModelling
 
-if TYPE_CHECKING:
-    from runtime.recipe import Training
+
+def check_recipe(
+    training: Training, graph: Graph, tree: MapNode, report: Report,
+) -> dict[str, str]:
+    """Check a recipe's sections against its model: all that needs no data to tell.
+
+    Args:
+        training: the sections.
+        graph: the model.
+        tree: the recipe, for the places.
+        report: where errors go.
+
+    Returns:
+        For each input of the model the field of the data that it gets.
+    """
+    outputs = {name: value.type for name, value in graph.outputs.items()}
+    inputs = check_training(
+        training, {v.name: v.type for v in graph.inputs}, outputs, report)
+    check_judges(training, outputs, tree, report)
+    if len(inputs) == len(graph.inputs):
+        check_train(training, graph, inputs, report)
+    return inputs
 
 
 def check_train(

@@ -12,10 +12,10 @@ from compiler.pipeline import MAX_WORK, Request, graph_of, read_tree, uncollecte
 from compiler.program import Program
 from compiler.resolve import resolve
 from compiler.scope import Budget
-from compiler.tree import Mapping
+from compiler.tree import Mapping, present
 from runtime.cli.terminal import columns, say, show
-from runtime.recipe import Recipe, check_training, is_recipe, read_training
-from runtime.train_checks import check_train
+from runtime.recipe import Recipe, is_recipe, read_training
+from runtime.train_checks import check_recipe
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, json: bool,
@@ -108,7 +108,8 @@ def _check_program(program: Program, report: Report) -> None:
         training = read_training(document, program.tree, report)
     graph = graph_of(program, report)
     if training is not None:
-        inputs = check_training(training, {v.name: v.type for v in graph.inputs},
-                                {name: v.type for name, v in graph.outputs.items()}, report)
-        if len(inputs) == len(graph.inputs):
-            check_train(training, graph, inputs, report)
+        check_recipe(training, graph, program.tree, report)
+        if present(program.tree.get("search")) is not None:
+            from runtime.search import read_search
+
+            read_search(program, training, graph, report)

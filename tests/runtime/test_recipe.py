@@ -8,8 +8,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from compiler.diagnostics import Report, SpecError
+from compiler.pipeline import Request
 from compiler.source import Source
-from runtime.recipe import SECTIONS, Train
+from runtime.recipe import SECTIONS, Recipe, Train
 from runtime.run import prepare
 
 RECIPE = """\
@@ -179,3 +180,16 @@ def test_the_schema_of_every_section_is_made_without_a_warning_and_its_defaults_
     given = {name: field["default"] for name, field in schema["properties"].items()
              if field.get("default") is not None}
     assert Train.model_validate(fields | given) == Train.model_validate(fields)
+
+
+def test_check_tells_of_figures_and_of_the_search_too():
+    from runtime.cli.check import check_spec
+
+    text = changed(train="train:\n  epochs: 2\n  batch_size: 128\n  optimizer: {adam: 0.001}\n"
+                         "  keep: {metric: acuracy}\n") + (
+        "search: {space: {train.epochs: [1, 2]}, metric: los}\n")
+    report = Report()
+    check_spec(Request(Source("recipe.yaml", text), document=Recipe), report)
+    assert [(d.code, d.labels[0].span.line, d.headline) for d in report.errors] == [
+        ("F0611", 14, "`acuracy` is not a figure of classification"),
+        ("F0611", 15, "`los` is not a figure of classification")]

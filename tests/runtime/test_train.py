@@ -296,8 +296,8 @@ def test_a_run_leaves_spec_metrics_weights_and_summary(command, tmp_path):
     folder = tmp_path / "runs" / "small-1"
     assert out.splitlines()[-1] == "runs/small-1"
     assert sorted(f.name for f in folder.iterdir()) == [
-        "checkpoints", "environment.json", "metrics.jsonl", "preprocessing.json", "report.html",
-        "spec.yaml", "summary.json", "weights.safetensors"]
+        ".lock", "checkpoints", "environment.json", "metrics.jsonl", "preprocessing.json",
+        "report.html", "spec.yaml", "summary.json", "weights.safetensors"]
 
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary) >= {"test", "epochs", "seconds", "params", "seed"}
