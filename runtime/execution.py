@@ -296,7 +296,8 @@ def _write_outcome(order: _Order, model: Model, result: Result) -> None:
     from runtime import folder as files
 
     save_weights(model, order.folder / files.WEIGHTS, {"name": order.prepared.program.name})
-    files.write_summary(order.folder, result.as_json())
+    metric = order.prepared.training.task.monitor
+    files.write_summary(order.folder, {**result.as_json(), "metric": metric})
 
 
 def _write_report(order: _Order, model: Model, dataset: Dataset, result: Result) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
+from compiler.modifiers import MODIFIERS
 from compiler.parse import parse
 from compiler.source import Source
 from compiler.tree import plain
-from runtime.cli.terminal import bold, columns, short
+from runtime.cli.terminal import bold, columns, short, width
 from runtime.folder import METRICS, SPEC, SUMMARY
 from runtime.report.console import figure, span
 
 # Sections of a spec that say what was trained and how; the others do not change a result.
+# Of a comparison: the least columns for a value, and the most for the name of one.
+VALUE, NAME = 14, 40
 DEAD = ("name", "summary", "source", "facts", "flaxspec", "search")
 
 
@@ -29,22 +32,23 @@ def list_runs(root: Path, *, json: bool) -> None:
         raise SpecError([diagnostic(
             "F0810", f"there are no runs: `{root}` is not a folder",
             help="train one with `compile-and-train RECIPE`, or say where they are with `--in`")])
-    found = [_told(folder) for folder in _folders(root)]
+    found = [_told(folder, root) for folder in _folders(root)]
     if json:
         print(json_.dumps(found, indent=2, ensure_ascii=False))
         return
     if not found:
         print(f"no runs in {root}")
         return
-    names = list(dict.fromkeys(name for run in found for name in run["test"]))[:4]
-    rows = [("run", "state", *names, "params", "epochs", "time")]
+    rows = [("run", "on test", "loss", "params", "epochs", "time")]
     for run in found:
+        test, metric = run["test"], run["metric"]
         rows.append((
-            run["run"], run["state"],
-            *(figure(n, run["test"][n]) if n in run["test"] else "" for n in names),
+            run["run"], f"{metric} {figure(metric, test[metric])}" if metric in test
+            else "" if run["state"] == "finished" else run["state"],
+            figure("loss", test["loss"]) if "loss" in test else "",
             short(run["params"]) if run["params"] is not None else "",
             str(run["epochs"]), span(run["seconds"]) if run["seconds"] is not None else ""))
-    first, *others = columns(rows, "<<" + ">" * (len(names) + 3), squeeze=0)
+    first, *others = columns(rows, "<<>>>>", squeeze=0)
     print("\n".join([bold(first), *others]))
 
 
@@ -55,8 +59,9 @@ def compare(names: Sequence[str], root: Path, *, json: bool) -> None:
         SpecError: F0810 one of them is no run.
     """
     folders = [_find(name, root) for name in names]
-    told = [_told(folder) for folder in folders]
-    specs = [_flat(_spec(folder)) for folder in folders]
+    told = [_told(folder, root) for folder in folders]
+    plain_specs = [_spec(folder) for folder in folders]
+    specs = [_flat(spec) for spec in plain_specs]
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({_word(spec.get(key)) for spec in specs}) > 1]
     if json:
@@ -73,11 +78,65 @@ def compare(names: Sequence[str], root: Path, *, json: bool) -> None:
                               for run in told)),
              ("time", *(span(run["seconds"]) if run["seconds"] is not None else "–"
                         for run in told))]
-    rows += [(key, *(_word(spec.get(key)) for spec in specs)) for key in differing]
-    first, *others = columns(rows, "<" + ">" * len(folders), squeeze=0)
+    whole = _whole_sections(plain_specs, differing)
+    rows += [(section, *(_in_short(spec.get(section)) for spec in plain_specs))
+             for section in whole]
+    rows += [(key, *(_word(spec.get(key)) for spec in specs)) for key in differing
+             if key.partition(".")[0] not in whole]
+    first, *others = columns(_fitted(rows), "<" + ">" * len(folders))
     print("\n".join([bold(first), *others]))
     if not differing:
         print("the specs do not differ")
+
+
+def _whole_sections(specs: Sequence[Any], differing: Sequence[str]) -> list[str]:
+    """Sections that are others altogether: told in short, not value by value."""
+    found = []
+    for section, kind in (("model", _layers), ("data", _source)):
+        kinds = [kind(spec.get(section)) for spec in specs]
+        if kinds.count(kinds[0]) < len(kinds) and any(
+                key.partition(".")[0] == section for key in differing):
+            found.append(section)
+    # The shapes of other data, and how blocks differ, say nothing beside that.
+    return found + [name for name in ("inputs", "blocks") if found and any(
+        key.partition(".")[0] == name for key in differing)]
+
+
+def _layers(model: Any) -> list[str]:
+    """The operators of a model's outermost layers."""
+    if not isinstance(model, list):
+        return [_word(model)]
+    return [next((str(key) for key in layer if key not in MODIFIERS), "")
+            if isinstance(layer, Mapping) else str(layer) for layer in model]
+
+
+def _source(data: Any) -> str:
+    """What data a recipe reads: its first key and value."""
+    if not isinstance(data, Mapping) or not data:
+        return _word(data)
+    key, value = next(iter(data.items()))
+    return f"{key} {Path(value).name if isinstance(value, str) else _word(value)}"
+
+
+def _in_short(section: Any) -> str:
+    """A section in a few words."""
+    if isinstance(section, list):
+        return ", ".join(_layers(section))
+    if isinstance(section, Mapping) and section and all(
+            isinstance(value, Mapping) for value in section.values()):
+        return ", ".join(map(str, section))  # inputs and blocks by their names
+    return "–" if section is None else _source(section)
+
+
+def _fitted(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows whose values are cut at their ends, and names at their beginnings, to fit a line."""
+    count = len(rows[0]) - 1
+    name = max(len(row[0]) for row in rows)
+    name = min(name, max(width() - count * (VALUE + 2), 12), NAME)
+    room = max((width() - name) // count - 2, VALUE)
+    return [[row[0] if len(row[0]) <= name else "…" + row[0][1 - name:],
+             *(cell if len(cell) <= room else cell[:room - 1] + "…" for cell in row[1:])]
+            for row in rows]
 
 
 def _folders(root: Path) -> list[Path]:
@@ -96,15 +155,18 @@ def _find(name: str, root: Path) -> Path:
                                 help="`flaxspec runs` lists the runs there are")])
 
 
-def _told(folder: Path) -> dict[str, Any]:
+def _told(folder: Path, root: Path) -> dict[str, Any]:
     """What is known of a run at a glance."""
     summary = _json(folder / SUMMARY)
     begun = 0
     for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
         begun += '"event": "epoch"' in line
-    return {"run": folder.name if folder.parent.name == "runs" else str(folder),
-            "state": "finished" if summary else "unfinished",
-            "test": summary.get("test", {}), "params": summary.get("params"),
+    test = summary.get("test", {})
+    here = folder.relative_to(root) if folder.is_relative_to(root) else folder
+    return {"run": str(here),
+            "state": "finished" if summary else "unfinished", "test": test,
+            "metric": summary.get("metric") or next((n for n in test if n != "loss"), "loss"),
+            "params": summary.get("params"),
             "epochs": summary.get("epochs", begun), "seconds": summary.get("seconds"),
             "seed": summary.get("seed")}
 

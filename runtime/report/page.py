@@ -80,6 +80,7 @@ pre.text{white-space:pre-wrap;overflow-wrap:anywhere}
 .drawings figure{max-width:100%;overflow-x:auto;padding:2px}
 .drawings figcaption{margin-bottom:8px;font-size:14px}
 summary{cursor:pointer;color:var(--accent)}
+@media(max-width:600px){.steps>.dim{flex-basis:100%}}
 @media print{main{max-width:none}}
 """
 

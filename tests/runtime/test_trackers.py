@@ -119,6 +119,24 @@ def test_wandb_begins_logs_and_finishes_one_run(
         calls.clear()
 
 
+@pytest.mark.slow
+def test_wandb_itself_keeps_an_offline_run_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (tracker,) = training("[{wandb: {project: digits, mode: offline}}]").train.log
+    listener = tracker.listener(tmp_path, "small", {"name": "small"})
+    listener.epoch(EPOCH)
+    listener.end(RESULT)
+    listener.close()
+    wandb.teardown()  # its own process writes the file, and has done so when it ends
+    (kept,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    written = kept.read_bytes()
+    for word in (b"digits", b"validation/accuracy", b"test/accuracy"):
+        assert word in written
+
+
 def test_trackers_are_chosen_by_word_main_field_or_fields() -> None:
     log = training("[tensorboard, wandb, {wandb: mine}, {wandb: {entity: us}}]").train.log
     assert log == [TensorBoard(), Wandb(), Wandb(project="mine"), Wandb(entity="us")]

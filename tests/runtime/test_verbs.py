@@ -155,8 +155,8 @@ def test_runs_are_listed_with_their_scores(run: Run, copied: Callable[..., Path]
     status, out, _ = run("runs")
     assert status == 0
     lines = out.splitlines()
-    assert lines[0].split()[:4] == ["run", "state", "loss", "accuracy"]
-    assert any("first" in line and "finished" in line and "75.00 %" in line for line in lines)
+    assert lines[0].split() == ["run", "on", "test", "loss", "params", "epochs", "time"]
+    assert any("first" in line and "accuracy 75.00 %" in line and "0.5" in line for line in lines)
     assert any("second" in line and "unfinished" in line for line in lines)
 
 
@@ -171,6 +171,24 @@ def test_comparing_shows_what_differs_and_nothing_else(
     assert told["differences"] == {"train.epochs": [3, 5]}
     out = run("runs", "one", "two").out
     assert "train.epochs" in out and "batch_size" not in out and "test accuracy" in out
+
+
+def test_other_models_and_data_are_told_in_short_on_a_screen_of_80_columns(
+    run: Run, copied: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runtime.cli.runs.width", lambda: 80)
+    copied("one")
+    other = copied("two", test={"loss": 9.0})
+    spec = (other / "spec.yaml").read_text()
+    assert "- relu" in spec and "adam: 0.01" in spec
+    spec = spec.replace("- relu", "- tanh").replace("adam: 0.01", "adam: 0.5")
+    (other / "spec.yaml").write_text(spec)
+    lines = run("runs", "one", "two").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    (model,) = [line for line in lines if line.startswith("model")]
+    assert "flatten, dense, relu" in model and "flatten, dense, tanh" in model
+    (rate,) = [line for line in lines if line.startswith("train.optimizer.adam")]
+    assert rate.split()[-2:] == ["0.01", "0.5"]
 
 
 def test_no_runs_and_no_run_of_that_name_are_diagnostics(run: Run) -> None:
