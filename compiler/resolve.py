@@ -20,7 +20,7 @@ from compiler.formulas import check_formulas
 from compiler.names import value_name_problem
 from compiler.ops.base import Operator
 from compiler.params import Given, bind, read_params
-from compiler.parse import Mapping, Node, Scalar, parse, present, read_source
+from compiler.parse import Mapping, Node, Scalar, parse, read_source
 from compiler.program import BlockSpec, Program
 from compiler.reading import read_layers
 from compiler.scope import Budget, Enough, Scope, with_let
@@ -33,7 +33,7 @@ from compiler.sections import (
 )
 from compiler.source import Source, Span
 from compiler.spec import Document, ModelUse, Used
-from compiler.validate import validate
+from compiler.validate import map_of, validate
 from compiler.variants import check_form_of_facts, settings
 from compiler.wording import some
 
@@ -227,16 +227,9 @@ class _Loader:
 
     def uses_of(self, program: Program, stack: tuple[Path, ...]) -> None:
         """Bring in the blocks of used files, under their prefixes."""
-        node = program.document.use
-        if (node := present(node)) is None:
-            return
-        if not isinstance(node, Mapping):
-            self.report.error(
-                "F0201",
-                "`use` is a map from prefixes to files",
-                node.span,
-                help="as in `use: {mobile: mobile}`",
-            )
+        node = map_of(program.document.use, self.report, "`use` is a map from prefixes to files",
+                      "use: {mobile: mobile}")
+        if node is None:
             return
         for prefix, part in node.items():
             other = self.used_as(prefix, part, node.key_spans[prefix], program, stack)
@@ -297,15 +290,9 @@ class _Loader:
 
     def given(self, node: Node | None, program: Program) -> dict[str, Given]:
         """The values of a `with:`."""
-        if (node := present(node)) is None:
-            return {}
-        if not isinstance(node, Mapping):
-            self.report.error(
-                "F0201",
-                "`with` is a map of values for params",
-                node.span,
-                help="as in `with: {classes: 10}`",
-            )
+        node = map_of(node, self.report, "`with` is a map of values for params",
+                      "with: {classes: 10}")
+        if node is None:
             return {}
         check_formulas(node, self.report)
         return {k: Given(n, program.scope, node.key_spans[k], program) for k, n in node.items()}

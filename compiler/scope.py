@@ -12,8 +12,8 @@ from compiler.expressions.values import Meter
 from compiler.formulas import formula_error
 from compiler.names import value_name_problem
 from compiler.parse import Mapping as MapNode
-from compiler.parse import Node, Scalar, Sequence, present
-from compiler.validate import UNKNOWN
+from compiler.parse import Node, Scalar, Sequence
+from compiler.validate import UNKNOWN, map_of
 
 # Steps that all formulas of one compilation may take together. One formula is bounded by
 # itself; a loop evaluates it thousands of times.
@@ -211,12 +211,9 @@ def check_names(node: Node | None, what: str, section: str, report: Report) -> N
         section: what the section is: "`params` is a map from names to defaults or types".
         report: where errors go.
     """
-    if (node := present(node)) is None:
+    if (given := map_of(node, report, section)) is None:
         return
-    if not isinstance(node, MapNode):
-        report.error("F0201", section, node.span)
-        return
-    for name in node:
+    for name in given:
         if problem := value_name_problem(name):
-            report.error("F0209", f"`{name}` cannot be the name of {what}", node.key_spans[name],
+            report.error("F0209", f"`{name}` cannot be the name of {what}", given.key_spans[name],
                          help=problem)

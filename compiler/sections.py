@@ -14,14 +14,14 @@ from compiler.names import form_problem, value_name_problem
 from compiler.ops import WORDS
 from compiler.ops.base import Operator
 from compiler.params import ParamSpec, read_params
-from compiler.parse import Mapping, Node, Scalar, plain, present
+from compiler.parse import Mapping, Node, Scalar, plain
 from compiler.parse import Sequence as SequenceNode
 from compiler.program import BlockSpec, Program
 from compiler.reading import read_layers
 from compiler.scope import check_names
 from compiler.source import Span
 from compiler.spec import Block, Document, Input
-from compiler.validate import validate
+from compiler.validate import map_of, validate
 from compiler.wording import field_names, near
 
 
@@ -51,23 +51,17 @@ def read_inputs(document: Document, report: Report) -> dict[str, tuple[Input, Sp
 
 def read_outputs(node: Node | None, report: Report) -> dict[str, tuple[str, Span]]:
     """An `outputs:` section: output name to the local name it stands for."""
-    if (node := present(node)) is None:
-        return {}
-    if not isinstance(node, Mapping):
-        report.error(
-            "F0201",
-            "`outputs` is a map from output names to layers' names",
-            node.span,
-            help="as in `outputs: {memory: encoder}`",
-        )
+    given = map_of(node, report, "`outputs` is a map from output names to layers' names",
+                   "outputs: {memory: encoder}")
+    if given is None:
         return {}
     found = {}
-    for name, part in node.items():
+    for name, part in given.items():
         if problem := value_name_problem(name):
             report.error(
                 "F0209",
                 f"`{name}` cannot be the name of an output",
-                node.key_spans[name],
+                given.key_spans[name],
                 help=problem,
             )
         elif isinstance(part, Scalar) and isinstance(part.value, str):
@@ -98,16 +92,9 @@ def read_defaults(
     document: Document, operators: PyMapping[str, type[Operator]], report: Report,
 ) -> dict[str, Mapping]:
     """The fields that a file sets for all layers of an operator."""
-    node = document.defaults
-    if (node := present(node)) is None:
-        return {}
-    if not isinstance(node, Mapping):
-        report.error(
-            "F0201",
-            "`defaults` is a map from operators to fields",
-            node.span,
-            help="as in `defaults: {conv: {bias: false}}`",
-        )
+    node = map_of(document.defaults, report, "`defaults` is a map from operators to fields",
+                  "defaults: {conv: {bias: false}}")
+    if node is None:
         return {}
     words, found = Words({}, operators), {}
     for word, fields in node.items():
@@ -154,15 +141,9 @@ def read_defaults(
 
 def read_blocks(program: Program, report: Report) -> None:
     """Read a file's blocks into its program; those that cannot be read are noted as lost."""
-    if (node := present(program.document.blocks)) is None:
-        return
-    if not isinstance(node, Mapping):
-        report.error(
-            "F0201",
-            "`blocks` is a map from names to blocks",
-            node.span,
-            help="as in `blocks: {conv_bn: {layers: [conv: {filters: 8, kernel: 3}, batch_norm]}}`",
-        )
+    node = map_of(program.document.blocks, report, "`blocks` is a map from names to blocks",
+                  "blocks: {conv_bn: {layers: [conv: {filters: 8, kernel: 3}, batch_norm]}}")
+    if node is None:
         return
     sections: dict[str, tuple[Block, dict[str, ParamSpec]]] = {}
     for name, part in node.items():

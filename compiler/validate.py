@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from compiler.diagnostics import Report, nearest
-from compiler.parse import Mapping, Node, Scalar, Sequence, plain
+from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.source import Span
 from compiler.spec import RawMarker
 from compiler.wording import (
@@ -27,6 +27,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # What an evaluator gives for a value that cannot be known (now, or at all).
 UNKNOWN = object()
+
+
+def map_of(node: Node | None, report: Report, form: str, example: str = "") -> Mapping | None:
+    """What stands behind a key, where it is a map; None, and a report, where it is none.
+
+    Args:
+        node: what stands there; nothing and `null` give None without a report.
+        report: where errors go.
+        form: what it has to be: "`use` is a map from prefixes to files".
+        example: one of the kind: "use: {mobile: mobile}".
+    """
+    if (node := present(node)) is None or isinstance(node, Mapping):
+        return node
+    report.error("F0201", form, node.span, help=f"as in `{example}`" if example else "")
+    return None
 
 
 def is_raw(info: FieldInfo) -> bool:

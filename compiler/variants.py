@@ -10,7 +10,7 @@ from compiler.params import Given, ParamSpec, check_values
 from compiler.parse import Mapping, Node, Scalar, present
 from compiler.source import Source, Span
 from compiler.spec import Document, Fact
-from compiler.validate import validate
+from compiler.validate import map_of, validate
 from compiler.wording import near, some
 
 
@@ -18,16 +18,12 @@ def settings(
     document: Document, variant: str, name: str, params: PyMapping[str, ParamSpec], report: Report,
 ) -> dict[str, Given]:
     """The values of a variant, those it extends first; every variant is checked."""
-    if (variants := present(document.variants)) is None:
+    variants = map_of(document.variants, report, "`variants` is a map from names to values of "
+                      "params", "variants: {small: {width: 32}}")
+    if variants is None:
+        if present(document.variants) is not None:
+            return {}
         variants = Mapping({}, Span(Source(name, ""), 1, 1, 1, 1))
-    if not isinstance(variants, Mapping):
-        report.error(
-            "F0201",
-            "`variants` is a map from names to values of params",
-            variants.span,
-            help="as in `variants: {small: {width: 32}}`",
-        )
-        return {}
     for key, node in variants.items():
         check_formulas(node, report)
         if isinstance(node, Mapping):
@@ -103,11 +99,9 @@ def _check_extends(variants: Mapping, report: Report) -> set[str]:
 
 def check_form_of_facts(document: Document, report: Report) -> None:
     """Check the form of the `facts` section."""
-    node = document.facts
+    node = map_of(document.facts, report, "`facts` is a map from variants to figures",
+                  "facts: {small: {params: 1200}}")
     if node is None:
-        return
-    if not isinstance(node, Mapping):
-        report.error("F0201", "`facts` is a map from variants to figures", node.span)
         return
     variants = document.variants if isinstance(document.variants, Mapping) else ()
     known = [*variants, *([document.name] if document.name else [])]
