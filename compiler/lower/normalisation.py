@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import assert_never
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from compiler.lower.context import Context
+from compiler.lower.kernels.batch_norm import batch_norm, moments, plain
 from compiler.lower.layer import Layer
 from compiler.lower.tensor import Tensor
 from compiler.ops.normalisation import (
@@ -67,20 +67,18 @@ def _batch_norm(
     if context.row_mask is not None:
         rows = context.row_mask.reshape(-1, *(1,) * (array.ndim - 1))
         mask = rows if mask is None else mask & rows
-    # Counted from the mean of one row, sums far from zero keep their last digits; the result
-    # does not depend on it.
-    dims = tuple(range(array.ndim - 1))
-    origin = lax.stop_gradient(array[:1].mean(dims, keepdims=True))
-    array = array - origin if mask is None else jnp.where(mask, array - origin, 0)
-    mean, var, count = moments(array, dims, mask)
+    scale, bias = (layer.get(name, array.dtype) for name in ("scale", "bias"))
+    scale = jnp.ones(array.shape[-1], array.dtype) if scale is None else scale
+    bias = jnp.zeros(array.shape[-1], array.dtype) if bias is None else bias
+    normalise = plain if context.kernels == "reference" else batch_norm
+    result, mean, var, count = normalise(array, scale, bias, mask, op.epsilon)
     unbiased = var * (count / jnp.maximum(count - 1, 1))
-    for name, now in (("mean", mean + origin), ("var", unbiased)):
+    for name, now in (("mean", mean), ("var", unbiased)):
         running = getattr(layer, name)
         before = running[...]
-        now = lax.stop_gradient(now).reshape(before.shape).astype(before.dtype)
-        after = op.momentum * before + (1 - op.momentum) * now
-        running[...] = jnp.where(count.reshape(()) > 0, after, before)
-    return _normalised(op, layer, array, mean, var)
+        after = op.momentum * before + (1 - op.momentum) * lax.stop_gradient(now)
+        running[...] = jnp.where(count > 0, after.astype(before.dtype), before)
+    return result
 
 
 def _layer_norm(op: LayerNorm, layer: Layer, x: Tensor, array: jax.Array) -> jax.Array:
@@ -99,30 +97,6 @@ def _group_norm(
     mean, var, _ = moments(split, dims, None if mask is None else mask[..., None])
     normal = (split - mean) * lax.rsqrt(var + op.epsilon)
     return _affine(layer, normal.reshape(array.shape))
-
-
-def moments(
-    array: jax.Array, dims: tuple[int, ...], mask: jax.Array | None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Mean, biased variance and number of the real elements over some dimensions, kept as 1.
-
-    The variance is the mean of squared differences, not the difference of two large means.
-
-    Args:
-        array: zero where the mask is False.
-        dims: the dimensions reduced.
-        mask: True at real elements, with 1 for the dimensions it does not depend on.
-    """
-    if mask is None:
-        count = jnp.asarray(math.prod(array.shape[d] for d in dims), array.dtype)
-        mean = array.mean(dims, keepdims=True)
-        return mean, jnp.square(array - mean).mean(dims, keepdims=True), count
-    others = math.prod(array.shape[d] for d in dims if mask.shape[d] == 1)
-    count = mask.sum(dims, keepdims=True, dtype=array.dtype) * others
-    divisor = jnp.maximum(count, 1)
-    mean = array.sum(dims, keepdims=True) / divisor
-    squares = jnp.where(mask, jnp.square(array - mean), 0)
-    return mean, squares.sum(dims, keepdims=True) / divisor, count
 
 
 def _normalised(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.lower.kernels import choice, max_pool, recurrent, strided, winograd
+from compiler.lower.kernels.batch_norm import batch_norm
 from compiler.lower.kernels.convolution import convolve, plain
+from compiler.lower.kernels.product import product
 
 ONE = (1, 1)
 SIZES = st.tuples(st.integers(3, 7), st.integers(3, 7))
 PADS = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
-# Enough channels and places for Winograd's form.
-WIDE = (4, 12, 12, 160), (3, 3, 160, 192)
+# Enough channels and places for Winograd's form, in all three products.
+WIDE = (16, 12, 12, 256), (3, 3, 256, 288)
 
 
 def arrays(*shapes: tuple[int, ...], dtype: Any = np.float64) -> list[jax.Array]:
@@ -80,7 +83,7 @@ def test_a_max_pool_s_gradient_is_that_of_the_first_largest_element(size, stride
 
 def test_a_wide_layer_goes_by_winograd_within_four_times_the_direct_error():
     x, kernel = arrays(*WIDE, dtype=np.float32)
-    (weight,) = arrays((4, 12, 12, 192), dtype=np.float32)
+    (weight,) = arrays((16, 12, 12, 288), dtype=np.float32)
     pads = ((1, 1), (1, 1))
 
     def errors(f):
@@ -101,6 +104,8 @@ def test_a_wide_layer_goes_by_winograd_within_four_times_the_direct_error():
         y, pull = jax.vjp(f, x, kernel)
         return y, *pull(weight)
 
+    taken = choice.Shape(16 * 144, (3, 3), 256, 288, ONE, ONE, exact=False)
+    assert choice.forward_by_winograd(taken) and choice.kernel_gradient_by_winograd(taken)
     lowered = jax.jit(lambda x, k: convolve(x, k, ONE, pads, ONE)).trace(x, kernel).lower(
         lowering_platforms=("cpu",)).as_text()
     assert "dot_general" in lowered
@@ -126,6 +131,11 @@ def test_winograd_is_chosen_where_it_saves_more_than_it_moves(case, expected):
     assert choice.forward_by_winograd(case) is expected
 
 
+def test_a_small_layer_s_kernel_s_gradient_is_not_worth_compiling_winograd_for():
+    assert choice.kernel_gradient_by_winograd(shape(64, 64, 65536))
+    assert not choice.kernel_gradient_by_winograd(shape(112, 224, 3136))
+
+
 @pytest.mark.parametrize("batch", [1, 5])
 def test_a_stem_s_kernel_s_gradient_is_summed_over_pieces_of_the_batch(batch):
     with jax.enable_x64(True):
@@ -135,6 +145,39 @@ def test_a_stem_s_kernel_s_gradient_is_summed_over_pieces_of_the_batch(batch):
         (weight,) = arrays(y.shape)
         _, ours = jax.vjp(lambda k: convolve(x, k, *stem), kernel)
         assert distance(ours(weight)[0], pull(weight)[0]) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [np.float64, jnp.bfloat16])
+@pytest.mark.parametrize(("channels", "filters"), [(3, 5), (5, 3)])
+def test_a_product_of_rows_has_its_gradients_in_either_order(channels, filters, dtype):
+    with jax.enable_x64(True):
+        x, matrix, weight = arrays((2, 4, channels), (channels, filters), (2, 4, filters),
+                                   dtype=dtype)
+        y, pull = jax.vjp(product, x, matrix)
+        of_x, of_matrix = pull(weight)
+        wide = [np.asarray(a, np.float64) for a in (x, matrix, weight)]
+        limit = 1e-13 if dtype == np.float64 else 1e-2
+        assert {a.dtype for a in (y, of_x, of_matrix)} == {jnp.dtype(dtype)}
+        assert distance(y, wide[0] @ wide[1]) < limit
+        assert distance(of_x, wide[2] @ wide[1].T) < limit
+        assert distance(of_matrix, np.einsum("btc,btf->cf", wide[0], wide[2])) < limit
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_gradient_may_be_differentiated_again(window):
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, 4, 5, 3), (window, window, 3, 2))
+
+        def steepness(f, x, kernel):
+            def loss(x, kernel):
+                return jnp.sin(f(x, kernel, (2, 1), ((1, 1), (1, 1)), ONE)).sum()
+
+            return sum(jnp.square(g).sum() for g in jax.grad(loss, (0, 1))(x, kernel))
+
+        ours, theirs = (jax.grad(partial(steepness, f), (0, 1))(x, kernel)
+                        for f in (convolve, plain))
+        for a, b in zip(ours, theirs, strict=True):
+            assert distance(a, b) < 1e-12
 
 
 def test_layers_may_be_recomputed_and_mapped_over():
@@ -149,7 +192,7 @@ def test_layers_may_be_recomputed_and_mapped_over():
     assert distance(many[0], gradient) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["convolution", "max pool", "rnn", "lstm", "gru"])
+@pytest.mark.parametrize("name", ["convolution", "1×1", "norm", "max pool", "rnn", "lstm", "gru"])
 def test_forward_mode_is_an_error_that_names_the_switch(name):
     x, kernel = arrays((1, 4, 4, 3), (3, 3, 3, 2), dtype=np.float32)
     steps, into, again = arrays((1, 2, 3), (3, 24), (6, 24), dtype=np.float32)
@@ -158,6 +201,10 @@ def test_forward_mode_is_an_error_that_names_the_switch(name):
     def run(scale):
         if name == "convolution":
             return convolve(scale * x, kernel, ONE, ((1, 1), (1, 1)), ONE)
+        if name == "1×1":
+            return convolve(scale * x, kernel[:1, :1], ONE, ((0, 0), (0, 0)), ONE)
+        if name == "norm":
+            return batch_norm(scale * x, jnp.ones(3), jnp.ones(3), None, 1e-5)[0]
         if name == "max pool":
             return max_pool.max_pool(scale * x, (2, 2), (2, 2), ((0, 0), (0, 0)))
         layer = getattr(recurrent, name)

@@ -15,7 +15,9 @@ MOVE_IMAGE, MOVE_KERNEL = 180.0, 200.0
 # Multiply-adds of a 3×3 window for each place, direct and by F(2×2, 3×3).
 DIRECT, WINOGRAD = 9.0, 4.0
 # A form must be this much cheaper than XLA's own: it is thirty loops to compile instead of none.
-CLEARLY = 1.4
+CLEARLY = 1.6
+# And a kernel's gradient is compiled for a second to save half of a work of so many multiply-adds.
+WORTH_COMPILING = 1.5e9
 # Fewer channels or filters than this leave the matrix unit idle in a product for each tile place.
 FEWEST = 64
 # A window of so many taps is large: the slices of all of them are much more than the input.
@@ -67,8 +69,9 @@ def forward_by_winograd(shape: Shape) -> bool:
 
 
 def kernel_gradient_by_winograd(shape: Shape) -> bool:
-    """Whether the kernel's gradient is: XLA's is slow enough for it wherever it fits."""
-    return fits_winograd(shape)
+    """Whether the kernel's gradient is: a product a tap costs twice as much, whatever the shape."""
+    work = DIRECT * shape.channels * shape.filters * shape.places
+    return fits_winograd(shape) and work >= WORTH_COMPILING
 
 
 def kernel_gradient_by_pieces(shape: Shape) -> bool:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
+from itertools import product as combinations
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from compiler.lower.kernels import choice, strided, winograd
+from compiler.lower.kernels.product import over_rows, product
 from compiler.lower.kernels.reverse_only import reverse_only
 
 # A kernel of more taps than this is left to XLA: the program would grow with each of them.
@@ -83,7 +84,7 @@ def _pointwise(x, kernel, stride, pads):
         x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     if any(s > 1 for s in stride):
         x = x[(slice(None), *(slice(None, None, s) for s in stride))]
-    return x @ kernel.reshape(kernel.shape[-2:])
+    return product(x, kernel.reshape(kernel.shape[-2:]))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -163,21 +164,15 @@ def _kernel_gradient(x, gradient, shape, stride, pads, dilation):
     places = gradient.shape[1:-1]
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     slices = []
-    for tap in product(*map(range, window)):
+    for tap in combinations(*map(range, window)):
         start = [t * d for t, d in zip(tap, dilation)]
         stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, places, stride)]
         piece = lax.slice(padded, (0, *start, 0), (x.shape[0], *stop, channels),
                           (1, *stride, 1))
         slices.append(piece.reshape(-1, channels))
     flat = gradient.reshape(-1, filters)
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-
-    def times(a):
-        """aᵀ · gradient, contracting batch and places."""
-        return lax.dot_general(a, flat, (((0,), (0,)), ((), ())), preferred_element_type=wide)
-
     if channels <= FEW_CHANNELS:
-        result = times(jnp.concatenate(slices, axis=1))
+        result = over_rows(jnp.concatenate(slices, axis=1), flat)
     else:
-        result = jnp.stack([times(s) for s in slices])
+        result = jnp.stack([over_rows(s, flat) for s in slices])
     return result.reshape(shape).astype(x.dtype)

@@ -19,6 +19,6 @@ def reverse_only() -> Iterator[None]:
         if "forward-mode" not in str(error):
             raise
         raise TypeError(
-            "the kernels of convolutions and recurrent layers have gradients of their own, in "
-            "reverse mode (jax.grad, jax.vjp) only; for forward mode build the model with "
+            "the kernels of convolutions, norms and recurrent layers have gradients of their "
+            "own, in reverse mode (jax.grad, jax.vjp) only; for forward mode build the model with "
             'kernels="reference", or say `compile: {kernels: reference}` under `train`') from error

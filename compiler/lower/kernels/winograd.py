@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from compiler.lower.kernels.product import over_rows
+
 Array = jax.Array
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -66,7 +68,8 @@ def kernel_gradient(x: Array, gradient: Array, pads: Sequence[tuple[int, int]]) 
     places = [[gradient[:, i::OUT, j::OUT] for j in range(OUT)] for i in range(OUT)]
     outputs = _grid(_transposed(OUTPUT), places)
     tiles = _input_tiles(x, pads)
-    products = [[_rows(t).T @ _rows(g) for t, g in zip(*pair)] for pair in zip(tiles, outputs)]
+    products = [[over_rows(_rows(t), _rows(g)) for t, g in zip(*pair)]
+                for pair in zip(tiles, outputs)]
     return jnp.stack([jnp.stack(row) for row in _grid(_transposed(KERNEL), products)])
 
 
