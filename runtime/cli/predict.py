@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import SpecError, diagnostic
-from runtime.cli.terminal import bold, columns, show
+from runtime.cli.terminal import bold, columns, show, width
 from runtime.report.console import figure, shown
 from runtime.report.jsonl import finite
 
@@ -112,7 +112,8 @@ def evaluate(run: str, data: str | None, part: str, *, batch_size: int, json: bo
                                   "examples": examples.size, "figures": figures, **details}),
                           ensure_ascii=False))
         return
-    print(f"{bold(shown(figures))}  |  {count} of {what}")
+    told = [*(shown({name: value}) for name, value in figures.items()), f"|  {count} of {what}"]
+    print("\n".join(map(bold, _filled(told))))
     classes = details.get("classes", [])
     if classes:
         scores = [key for key in classes[0] if key not in ("name", "examples")]
@@ -120,6 +121,17 @@ def evaluate(run: str, data: str | None, part: str, *, batch_size: int, json: bo
             (str(c["name"]), f"{c['examples']:,}", *(figure(s, c[s]) for s in scores))
             for c in classes)]
         print("\n" + "\n".join(columns(rows, "<" + ">" * (len(scores) + 1), squeeze=0)))
+
+
+def _filled(words: Sequence[str]) -> list[str]:
+    """Words in lines as wide as the terminal, two spaces apart."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + 2 + len(word) <= width():
+            lines[-1] += f"  {word}"
+        else:
+            lines.append(word.removeprefix("|  "))
+    return lines
 
 
 def _own(trained: Trained, name: str) -> Part:

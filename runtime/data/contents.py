@@ -36,6 +36,9 @@ class Content(Section):
                                   "names")
     vocabulary: int | None = Field(
         default=None, gt=0, description="for tokens: how many there are")
+    ignore: int | None = Field(
+        default=None, description="for classes of pixels or steps: the number that marks places "
+                                  "without one, such as 255; the task is told of it, too")
     channels: Literal["first", "last"] = Field(
         default="last", description="where the channels stand in the file")
 
@@ -43,6 +46,9 @@ class Content(Section):
     def _is_one_thing(self) -> Self:
         if self.classes is not None and self.vocabulary is not None:
             raise problem("a field has `classes` or a `vocabulary`, not both")
+        if self.ignore is not None and (self.classes is None or not self.shape):
+            raise problem("`ignore` belongs to a field with a class for each pixel or step",
+                          help="take it away, or say how many `classes` there are")
         if self.axes is not None:
             for name in self.axes:
                 if name not in AXES:
@@ -201,6 +207,8 @@ def converted(array: np.ndarray, field: Content, where: str, called: str) -> np.
     rows = array.reshape(len(array), -1)
     if kind.dtype == "int":
         wrong = (rows < 0) | (rows >= (kind.vocabulary or 0)) | (rows != np.floor(rows))
+        if field.ignore is not None:
+            wrong &= rows != field.ignore
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise SpecError([diagnostic(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from scipy.io import wavfile
 
 from compiler.diagnostics import Diagnostic, SpecError
@@ -258,6 +258,22 @@ def test_other_data_that_is_wrong_is_named_with_its_place(
             array[np.arange(len(array))]  # pictures are read when they are asked for
     (found,) = caught.value.diagnostics
     assert found.code == code and reason in said(found)
+
+
+def test_pixels_without_a_class_are_those_that_the_recipe_names(tmp_path: Path) -> None:
+    fields = masks(tmp_path)
+    archive = np.load(tmp_path / "scenes.npz")
+    marked = archive["y"].copy()
+    marked[1, 2, 3] = 255
+    np.savez(tmp_path / "scenes.npz", x=archive["x"], y=marked)
+    with pytest.raises(SpecError, match="row 1 of `y`"):
+        source(fields | WHOLE).load()
+    fields["contents"]["mask"]["ignore"] = 255
+    data = source(fields | WHOLE).load()
+    assert data.train.arrays["mask"].max() == 255 and data.fields["mask"].vocabulary == 3
+    with pytest.raises(ValidationError, match="belongs to a field with a class for each pixel"):
+        source({**fields, "contents": {**fields["contents"], "image": {
+            **fields["contents"]["image"], "ignore": 0}}})
 
 
 def test_a_series_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
