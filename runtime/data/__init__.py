@@ -22,6 +22,7 @@ from runtime.data.documents import Documents
 from runtime.data.help_texts import HelpTexts
 from runtime.data.huggingface import HuggingFace
 from runtime.data.images import Images
+from runtime.data.masks import MaskFolder
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
 from runtime.data.seattle_weather import SeattleWeather
@@ -36,6 +37,7 @@ from runtime.data.text import Text
 # never a key, so that places in Pydantic's complaints are not taken for places in the file.
 WORDS = {
     "images": "images:",
+    "masks": "masks:",
     "arrays": "arrays:",
     "sounds": "sounds:",
     "huggingface": "huggingface:",
@@ -76,6 +78,7 @@ DataSource = Annotated[
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
     | Annotated[Images, Tag("images:")]
+    | Annotated[MaskFolder, Tag("masks:")]
     | Annotated[Arrays, Tag("arrays:")]
     | Annotated[TableFile, Tag("table:")]
     | Annotated[SeriesFile, Tag("series:")]

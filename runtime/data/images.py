@@ -145,7 +145,7 @@ def scan(
         SpecError: F0630 there is no such folder, F0631 it has no classes, or an empty one.
     """
     try:
-        names = _folders(root)
+        names = folders_in(root)
     except OSError as error:
         raise _not_a_folder(root, error) from None
     parts: dict[str, Path] = {}
@@ -172,7 +172,7 @@ def _classes(
     folder: Path, root: Path, suffixes: tuple[str, ...], things: str,
 ) -> dict[str, list[str]]:
     """The files of each class in a folder, relative to `root`."""
-    names = _folders(folder)
+    names = folders_in(folder)
     if not names:
         raise SpecError([diagnostic(
             "F0631", f"`{folder}` has no folders of classes",
@@ -190,6 +190,18 @@ def _classes(
     return classes
 
 
+def files_below(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """The files in a folder and the folders below, relative to it, sorted.
+
+    Raises:
+        SpecError: F0630 there is no such folder.
+    """
+    try:
+        return sorted(_files(str(root), str(root), suffixes))
+    except OSError as error:
+        raise _not_a_folder(root, error) from None
+
+
 def _files(folder: str, root: str, suffixes: tuple[str, ...]) -> list[str]:
     """The files in a folder and the folders below, relative to `root`."""
     found: list[str] = []
@@ -204,7 +216,8 @@ def _files(folder: str, root: str, suffixes: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _folders(folder: Path) -> list[str]:
+def folders_in(folder: Path) -> list[str]:
+    """The names of the folders in a folder, hidden ones left out."""
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
 
@@ -225,7 +238,7 @@ def of_classes(
     """
     found = scan(root, suffixes, things)
     if len(found) > 1:
-        parts = ", ".join(f"`{root / name}`" for name in _folders(root))
+        parts = ", ".join(f"`{root / name}`" for name in folders_in(root))
         raise SpecError([diagnostic("F0634", f"`{root}` has parts, and one can be evaluated",
                                     help=f"give one of {parts}")])
     return numbered(found["train"], root, classes)
@@ -275,4 +288,4 @@ def _not_a_folder(root: Path, error: OSError) -> SpecError:
             help="correct the path; a relative one begins where the spec lies")])
     reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
     return SpecError([diagnostic("F0630", f"`{root}` cannot be read as a folder: {reason}",
-                                 help="give the folder that holds the folders of classes")])
+                                 help="give a folder")])

@@ -127,13 +127,14 @@ class Pictures:
         return result
 
 
-def as_field(files: Sequence[Any], name: str, kind: TensorType) -> Part:
+def as_field(files: Sequence[Any], name: str, kind: TensorType, fit: Fit = "crop") -> Part:
     """Picture files as a field of images.
 
     Args:
         files: their paths.
         name: the field.
         kind: its type: (height, width, channels).
+        fit: how pictures of other proportions are made to fit.
 
     Raises:
         SpecError: F0630 some cannot be read, F0636 Pillow is missing.
@@ -143,7 +144,7 @@ def as_field(files: Sequence[Any], name: str, kind: TensorType) -> Part:
         raise NotImplementedError
     height, width, channels = (size for size in kind.shape if isinstance(size, int))
     paths = [str(path) for path in files]
-    pixels = Pictures(paths, Form(height, width, channels), Path())[:]
+    pixels = Pictures(paths, Form(height, width, channels, fit), Path())[:]
     return Part({name: pixels}, names=np.array(paths, object))
 
 

@@ -114,8 +114,19 @@ def series(folder: Path) -> dict:
             "forecast": "load", "window": 4, "horizon": 2}
 
 
+def folders_of_masks(folder: Path) -> dict:
+    for number in range(5):
+        for name, pixels in (("pictures", RANDOM.integers(0, 255, (6, 4, 3))),
+                             ("masks", RANDOM.integers(0, 3, (6, 4)))):
+            (folder / "set" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "set" / name / f"{number}.png")
+    return {"masks": str(folder / "set" / "masks"), "pictures": str(folder / "set" / "pictures"),
+            "size": [3, 2], "classes": ["sky", "sea", "land"]}
+
+
 KINDS: dict[str, Callable[[Path], dict]] = {
     "pictures": pictures, "sounds": sounds, "masks": masks, "tags": tagged,
+    "folders of masks": folders_of_masks,
     "documents": documents, "text": text, "series": series,
     "classes of rows": lambda folder: table(folder, target="kind", classes=["cat", "dog"]),
     "numbers of rows": lambda folder: table(folder, target="price"),
@@ -130,6 +141,7 @@ def test_the_training_data_itself_is_read_as_it_was_for_training(
     it = source(fields | WHOLE)
     data, known = it.load(), known_of(it, tmp_path)
     path = Path(next(str(value) for key, value in fields.items() if key == it.word))
+    path = path.parent if it.word == "masks" else path
     found = it.examples(path, known)
     assert set(found.arrays) == set(data.fields)
     same(found, data.train)
@@ -201,6 +213,20 @@ def fewer_masks(folder: Path) -> Path:
     return folder / "few.npz"
 
 
+def changed_mask(pixels: np.ndarray | bytes | None) -> Callable[[Path], Path]:
+    def change(folder: Path) -> Path:
+        path = folder / "set" / "masks" / "3.png"
+        if pixels is None:
+            path.unlink()
+        elif isinstance(pixels, bytes):
+            path.write_bytes(pixels)
+        else:
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+        return folder / "set"
+
+    return change
+
+
 def with_text(name: str, old: str, new: str) -> Callable[[Path], Path]:
     def change(folder: Path) -> Path:
         text = (folder / name).read_text()
@@ -228,6 +254,16 @@ def empty(name: str) -> Callable[[Path], Path]:
     ("masks", smaller_masks, "F0634", "the examples in `y` of `"),
     ("masks", an_unknown_pixel, "F0633", "row 1 of `y` of `"),
     ("masks", fewer_masks, "F0634", "have different numbers of examples"),
+    ("folders of masks", changed_mask(np.zeros((5, 4))), "F0634",
+     "masks/3.png` has 5 × 4 pixels, and its picture 6 × 4"),
+    ("folders of masks", changed_mask(np.full((6, 4), 7)), "F0633",
+     "masks/3.png` holds 7, which is no class"),
+    ("folders of masks", changed_mask(np.zeros((6, 4, 3))), "F0630",
+     "masks/3.png` cannot be read: it has colours"),
+    ("folders of masks", changed_mask(b""), "F0630",
+     "masks/3.png` cannot be read: the file is empty"),
+    ("folders of masks", changed_mask(None), "F0634", "the picture `3.png` has no mask"),
+    ("folders of masks", lambda folder: folder, "F0630", "there is no folder"),
     ("numbers of rows", with_text("pets.csv", "price", "cost"), "F0632", "no column `price`"),
     ("numbers of rows", with_text("pets.csv", "3,Oslo", "few,Oslo"), "F0633",
      "other-pets.csv:5"),
@@ -274,6 +310,39 @@ def test_pixels_without_a_class_are_those_that_the_recipe_names(tmp_path: Path) 
     with pytest.raises(ValidationError, match="belongs to a field with a class for each pixel"):
         source({**fields, "contents": {**fields["contents"], "image": {
             **fields["contents"]["image"], "ignore": 0}}})
+
+
+def test_masks_are_brought_to_their_size_without_new_numbers(tmp_path: Path) -> None:
+    for folder in ("p", "m"):
+        (tmp_path / folder).mkdir()
+    left = np.zeros((8, 8), np.uint8)
+    left[:, :4] = 200
+    Image.fromarray(left).save(tmp_path / "p" / "a.jpg")
+    palette = Image.fromarray(np.where(left, 255, 1).astype(np.uint8), "P")
+    palette.putpalette([n for n in range(256) for _ in range(3)])
+    palette.save(tmp_path / "m" / "a.png")
+    it = source({"masks": str(tmp_path / "m"), "pictures": str(tmp_path / "p"), "size": 4,
+                 "classes": 2, "ignore": 255, **WHOLE})
+    data = it.load()
+    assert data.train.arrays["mask"][0].tolist() == [[255, 255, 1, 1]] * 4
+    assert data.train.arrays["image"].shape == (1, 4, 4, 3)
+
+
+def test_folders_of_masks_have_parts_and_are_read_when_asked_for(tmp_path: Path) -> None:
+    fields = folders_of_masks(tmp_path)
+    for name in ("pictures", "masks"):
+        for number in range(5):
+            part = ("train", "val", "test")[number % 3]
+            (tmp_path / "set" / name / part).mkdir(exist_ok=True)
+            path = tmp_path / "set" / name / f"{number}.png"
+            path.rename(path.parent / part / path.name)
+    kept, lazy = (source(fields | {"cache": cache}).load() for cache in ("memory", "none"))
+    assert [kept.train.size, kept.validation.size, kept.test.size] == [2, 2, 1]
+    for part in ("train", "validation", "test"):
+        for field in ("image", "mask"):
+            one, other = (getattr(data, part).arrays[field] for data in (kept, lazy))
+            np.testing.assert_array_equal(one, other[np.arange(len(one))])
+    np.testing.assert_array_equal(np.asarray(lazy.train.arrays["mask"]), kept.train.arrays["mask"])
 
 
 def test_a_series_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
