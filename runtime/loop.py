@@ -151,11 +151,12 @@ def train(
         test, raw = evaluate(job, setup, "test", params, rest, pause, details), {}
         if state.ema is not None:
             raw = evaluate(job, setup, "test", state.params, state.rest, pause)
+        validation = evaluate(job, setup, "validation", params, rest, pause)
     keeper.wait()
     setup.model.put(job.model, params, rest)
     result = Result(test, now.epoch - 1, now.step, now.best_epoch or now.epoch - 1,
                     time.monotonic() - begun, parameters, recipe.seed,
-                    task.baselines(dataset) if test else {}, raw, details)
+                    task.baselines(dataset) if test else {}, raw, details, validation)
     for listener in listeners:
         listener.end(result)
     return result

@@ -125,7 +125,8 @@ def last_lines(result: Result) -> Iterable[str]:
     """The test figures, and those to compare them with."""
     kept = result.best_epoch
     note = "" if kept == result.epochs else f" (weights of epoch {kept})"
-    yield f"test  {shown(result.test) or 'no test part'}{note}  |  {span(result.seconds)}"
+    part, figures = result.judged
+    yield f"{part}  {shown(figures) or 'no test part'}{note}  |  {span(result.seconds)}"
     if result.raw:
         yield f"      {shown(result.raw)}  with the weights not averaged, for comparison"
     for name, figures in result.baselines.items():

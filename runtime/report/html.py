@@ -105,8 +105,9 @@ def report(record: Record) -> str:
 
 def _head(record: Record) -> str:
     result = record.result
-    tiles = [tile(figure(name, value), f"{name} on test") for name, value in
-             result.get("test", {}).items()]
+    part = "test" if result["test"] else "validation"
+    tiles = [tile(figure(name, value), f"{name} on {part}")
+             for name, value in result[part].items()]
     tiles += [tile(f"{result['params']:,}", "trained parameters"),
               tile(span(result["seconds"]), "in all"),
               tile(f"{result['epochs']:,}", "epochs" if result["kept_epoch"] == result["epochs"]

@@ -106,6 +106,7 @@ class Result:
         raw: figures of the test part with the weights as the optimiser left them, where averaged
             ones are kept; else {}.
         details: what the task has to say of the test part beyond figures: scores by class, …
+        validation: figures of the validation part, with the weights that were kept.
     """
 
     test: Figures
@@ -118,10 +119,18 @@ class Result:
     baselines: Mapping[str, Figures] = field(default_factory=dict)
     raw: Figures = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    validation: Figures = field(default_factory=dict)
+
+    @property
+    def judged(self) -> tuple[str, Figures]:
+        """The part whose figures stand for the run, the test part where there is one."""
+        if self.validation and not self.test:
+            return "validation", self.validation
+        return "test", self.test
 
     def as_json(self) -> dict[str, Any]:
         """The content of summary.json."""
-        return {"test": dict(self.test),
+        return {"test": dict(self.test), "validation": dict(self.validation),
                 **({"test_raw": dict(self.raw)} if self.raw else {}),
                 "epochs": self.epochs, "steps": self.steps, "kept_epoch": self.best_epoch,
                 "seconds": round(self.seconds, 3), "params": self.parameters, "seed": self.seed,
@@ -137,7 +146,8 @@ class Result:
         """
         return cls(content["test"], content["epochs"], content["steps"], content["kept_epoch"],
                    content["seconds"], content["params"], content["seed"],
-                   content.get("baselines", {}), content.get("test_raw", {}))
+                   content.get("baselines", {}), content.get("test_raw", {}),
+                   validation=content["validation"])
 
 
 class Listener(Protocol):

@@ -308,10 +308,21 @@ def test_a_run_leaves_spec_metrics_weights_and_summary(command, tmp_path):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["begin", "epoch", "end"]
     assert lines[1]["validation"].keys() == {"loss", "accuracy", "f1"}
+    assert summary["validation"] == lines[1]["validation"]
 
     weights = load_file(folder / "weights.safetensors")
     assert weights["dense_1.kernel"].shape == (64, 24)
     assert weights["batch_norm_1.mean"].any()
+
+
+def test_a_run_without_a_test_part_tells_the_figures_of_its_validation_part(command, tmp_path):
+    status, out, err = command("recipe.yaml", "--set", "data.test=0", "--log", "plain")
+    assert (status, err) == (0, "")
+    summary = json.loads((tmp_path / "runs/small-1/summary.json").read_text())
+    assert not summary["test"] and 0 < summary["validation"]["accuracy"] <= 1
+    assert f"validation  loss {summary['validation']['loss']:.4g}" in out
+    page = (tmp_path / "runs/small-1/report.html").read_text()
+    assert "accuracy on validation" in page and "on test" not in page
 
 
 def test_the_spec_of_a_run_runs_again_with_the_same_result(command, tmp_path):

@@ -18,5 +18,5 @@ def texts(seen: Seen) -> str:
         parts.append(bodies)
     if not parts:
         return ""
-    return ('<p class="dim">In bold the beginning of a text of the test part, then what the model '
+    return ('<p class="dim">In bold the beginning of a text of that part, then what the model '
             "goes on with. A low temperature keeps to what is likely.</p>" + "".join(parts))
