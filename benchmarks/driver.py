@@ -198,3 +198,13 @@ def busy() -> float | None:
         return None
     user, nice, system, _, _, interrupts, soft, *_ = map(int, first[1:])
     return (user + nice + system + interrupts + soft) / TICKS
+
+
+def memory_left() -> float:
+    """Bytes that programs may still take; infinity where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return float("inf")
+    said = dict(line.split(":") for line in lines)
+    return 1024.0 * int(said["MemAvailable"].split()[0])

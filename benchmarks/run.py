@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table, variants
-from benchmarks.driver import Gone, Place, Worker, start_all, workers
+from benchmarks.driver import Gone, Place, Worker, memory_left, start_all, workers
 from benchmarks.peak import peaks
 from benchmarks.rounds import Pace, interval, ratios, take_turns
 from benchmarks.rows import ROWS, TINY, row_named
@@ -28,6 +28,8 @@ from runtime.cli.process import SETTINGS
 
 # Steps of a row whose batches come from the runtime's pipeline.
 FED = 6
+# Bytes that stay free when a worker is started.
+RESERVE = 2**30
 # Seconds that the trial of a variant in a phase takes; two steps at least.
 TRIAL = 1.0
 
@@ -111,23 +113,24 @@ def _choose(
 ) -> None:
     """Try a family's variants for a step or a few, and leave the best of each phase alive."""
     trials: dict[str, dict[str, float]] = result["trials"]
+    # What a worker takes at most, by what flaxspec's took so far.
+    each = 1.2 * alive["flaxspec"].ask("memory")["high_water"]
 
     def try_(wanted: list[str]) -> dict[str, float]:
-        result["failed"] |= start_all(alive, place, wanted, name, weights)
-        for variant in wanted:
-            if variant not in alive:
-                continue
-            try:
-                trials[variant] = {phase: _briefly(alive[variant], phase)
-                                   for phase in options.phases}
-            except Gone as gone:
-                result["failed"][variant] = str(gone)
-                alive.pop(variant).close()
-        best = {variant for phase in options.phases
-                for variant in variants.best(trials, kind, phase)}
-        for variant in [other for other in alive if variants.family(other) == kind]:
-            if variant not in best:
-                alive.pop(variant).close()
+        left = list(wanted)
+        while left:
+            fits = int((memory_left() - RESERVE) / each)
+            if fits < 1:
+                result["failed"] |= {variant: f"{variant}: no memory left" for variant in left}
+                break
+            together, left = left[:fits], left[fits:]
+            result["failed"] |= start_all(alive, place, together, name, weights)
+            _try(together, alive, trials, options.phases, result)
+            best = {variant for phase in options.phases
+                    for variant in variants.best(trials, kind, phase)}
+            for variant in [other for other in alive if variants.family(other) == kind]:
+                if variant not in best:
+                    alive.pop(variant).close()
         first = options.phases[0]
         return {variant: trials.get(variant, {}).get(first, float("inf")) for variant in wanted}
 
@@ -135,6 +138,20 @@ def _choose(
         try_(plain(name, kind))
     else:
         variants.search(row_named(name), kind, try_, options.compile)
+
+
+def _try(
+    wanted: list[str], alive: dict[str, Worker], trials: dict[str, dict[str, float]],
+    phases: list[str], result: dict[str, Any],
+) -> None:
+    for variant in wanted:
+        if variant not in alive:
+            continue
+        try:
+            trials[variant] = {phase: _briefly(alive[variant], phase) for phase in phases}
+        except Gone as gone:
+            result["failed"][variant] = str(gone)
+            alive.pop(variant).close()
 
 
 def _briefly(worker: Worker, phase: str) -> float:

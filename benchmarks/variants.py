@@ -48,7 +48,7 @@ def search(row: Row, kind: str, try_: Trials, compiled: bool) -> None:
         compiled: also try `torch.compile`.
     """
     if kind != "torch":
-        try_([kind, f"{kind}+memory"])
+        try_([f"{kind}+memory", kind])
         return
     pictures = len(row.input) == 3
     first = "torch-last" if pictures else "torch"
