@@ -39,11 +39,12 @@ def list_runs(root: Path, *, json: bool) -> None:
     if not found:
         print(f"no runs in {root}")
         return
-    rows = [("run", "on test", "loss", "params", "epochs", "time")]
+    rows = [("run", "score", "loss", "params", "epochs", "time")]
     for run in found:
-        test, metric = run["test"], run["metric"]
+        test, metric = run["test"] or run["validation"], run["metric"]
+        part = "" if run["test"] else ", validation"
         rows.append((
-            run["run"], f"{metric} {figure(metric, test[metric])}" if metric in test
+            run["run"], f"{metric} {figure(metric, test[metric])}{part}" if metric in test
             else "" if run["state"] == "finished" else run["state"],
             figure("loss", test["loss"]) if "loss" in test else "",
             short(run["params"]) if run["params"] is not None else "",
@@ -69,11 +70,12 @@ def compare(names: Sequence[str], root: Path, *, json: bool) -> None:
             key: [spec.get(key) for spec in specs] for key in differing}},
             indent=2, ensure_ascii=False))
         return
-    scores = list(dict.fromkeys(name for run in told for name in run["test"]))
-    head = ("", *(str(run["run"]) for run in told))
-    rows = [head, *((f"test {name}", *(
-        figure(name, run["test"][name]) if name in run["test"] else "–" for run in told))
-        for name in scores)]
+    # The validation part is told where a run has no other.
+    parts = ("test",) if all(run["test"] for run in told) else ("test", "validation")
+    scores = dict.fromkeys((part, name) for part in parts for run in told for name in run[part])
+    rows = [("", *(str(run["run"]) for run in told)), *((f"{part} {name}", *(
+        figure(name, run[part][name]) if name in run[part] else "–" for run in told))
+        for part, name in scores)]
     rows += [("parameters", *(f"{run['params']:,}" if run["params"] is not None else "–"
                               for run in told)),
              ("time", *(span(run["seconds"]) if run["seconds"] is not None else "–"
@@ -161,11 +163,12 @@ def _told(folder: Path, root: Path) -> dict[str, Any]:
     begun = 0
     for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
         begun += '"event": "epoch"' in line
-    test = summary.get("test", {})
+    test, validation = summary.get("test", {}), summary.get("validation", {})
     here = folder.relative_to(root) if folder.is_relative_to(root) else folder
     return {"run": str(here),
             "state": "finished" if summary else "unfinished", "test": test,
-            "metric": summary.get("metric") or next((n for n in test if n != "loss"), "loss"),
+            "validation": validation, "metric": summary.get("metric") or next(
+                (n for n in test or validation if n != "loss"), "loss"),
             "params": summary.get("params"),
             "epochs": summary.get("epochs", begun), "seconds": summary.get("seconds"),
             "seed": summary.get("seed")}

@@ -152,12 +152,15 @@ def test_what_is_no_run_is_a_diagnostic(run: Run, tmp_path: Path, verb: list[str
 def test_runs_are_listed_with_their_scores(run: Run, copied: Callable[..., Path]) -> None:
     copied("first", test={"loss": 0.5, "accuracy": 0.75})
     (copied("second") / "summary.json").unlink()
+    copied("third", test={}, validation={"loss": 0.25, "accuracy": 0.875})
     status, out, _ = run("runs")
     assert status == 0
     lines = out.splitlines()
-    assert lines[0].split() == ["run", "on", "test", "loss", "params", "epochs", "time"]
+    assert lines[0].split() == ["run", "score", "loss", "params", "epochs", "time"]
     assert any("first" in line and "accuracy 75.00 %" in line and "0.5" in line for line in lines)
     assert any("second" in line and "unfinished" in line for line in lines)
+    assert any("third" in line and "accuracy 87.50 %, validation" in line for line in lines)
+    assert "validation accuracy" in run("runs", "first", "third").out
 
 
 def test_comparing_shows_what_differs_and_nothing_else(
