@@ -215,7 +215,20 @@ def _checked_facts(order: _Order, start: _Start, model: Model, dataset: Dataset)
     if start.saved is not None:
         check_schedule(start.saved, training.train, run, reschedule=order.wish.reschedule)
     return {"spec": dict(start.spec), "run": asdict(run),
-            "bits": bits(start.placement, training.train.compile.kernels)}
+            "bits": bits(start.placement, training.train.compile.kernels,
+                         _steps_per_dispatch(order.prepared, start))}
+
+
+def _steps_per_dispatch(prepared: Prepared, start: _Start) -> int:
+    """How many steps a call makes: as the recipe says, as the run was begun, or by a rule."""
+    from runtime.dispatch import chosen
+
+    asked = prepared.training.train.compile.steps_per_dispatch
+    if isinstance(asked, int):
+        return asked
+    if start.saved is not None:
+        return start.saved.facts["bits"].get("steps_per_dispatch", 1)
+    return chosen(plan_of(prepared), on_processor=start.placement.devices[0].platform == "cpu")
 
 
 def _taken_up(order: _Order, start: _Start, facts: Facts) -> str:
@@ -262,9 +275,9 @@ def _trained(
                 for tracker in training.train.log]
     try:
         with _short_memory_told(prepared):
-            return train(Job(name, training, model, prepared.inputs), dataset,
-                         (*order.listeners, *trackers), keeper=keeper, stop=order.wish.stop,
-                         placement=start.placement)
+            job = Job(name, training, model, prepared.inputs, facts["bits"]["steps_per_dispatch"])
+            return train(job, dataset, (*order.listeners, *trackers), keeper=keeper,
+                         stop=order.wish.stop, placement=start.placement)
     finally:
         keeper.close()
         for tracker in trackers:

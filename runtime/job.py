@@ -16,7 +16,8 @@ from runtime.accumulate import accumulating_step
 from runtime.averaging import Observe
 from runtime.batch import Batch
 from runtime.data.dataset import Dataset
-from runtime.data.pipeline import Examples, examples
+from runtime.data.pipeline import Examples, can_stack, examples
+from runtime.dispatch import Several, several_steps
 from runtime.evaluation import Measure, measurer
 from runtime.mesh import Placement
 from runtime.mixing import mixing
@@ -27,6 +28,7 @@ from runtime.step import (
     State,
     Step,
     augmentation,
+    one_step,
     train_step,
     training_loss,
 )
@@ -43,12 +45,14 @@ class Job:
         training: the recipe's sections.
         model: the model with its initial weights; `train` leaves the trained ones in it.
         inputs: for each input of the model, the field of the data that it gets.
+        steps_per_dispatch: how many steps a call may make.
     """
 
     name: str
     training: Training
     model: Model
     inputs: dict[str, str]
+    steps_per_dispatch: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Setup:
         model: the model as a function of its arrays.
         loss: what is made small.
         step: makes a step.
+        several: makes several in one call; None where every step is a call.
         measure: measures a batch.
         observe: tells the batch statistics of a batch.
         rate: the learning rate by step, where there is one.
@@ -76,6 +81,7 @@ class Setup:
     model: PureModel
     loss: Loss
     step: Step
+    several: Several | None
     measure: Measure
     observe: Observe
     rate: Callable[[int], float] | None
@@ -119,8 +125,13 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     shard = placement.shard
     parts = {"train": examples(dataset.train, shard), "test": examples(dataset.test, shard),
              "validation": examples(dataset.validation, shard)}
+    together = job.steps_per_dispatch > 1 and not carries and recipe.accumulate == 1 and (
+        placement.rows is None and not any(table.lengths) and can_stack(parts["train"]))
+    several = several_steps(
+        one_step(loss, optimizer, advance), job.steps_per_dispatch) if together else None
     setup = Setup(
-        dataset, task, table, model, loss, step, measurer(model, task, placement.readable),
+        dataset, task, table, model, loss, step, several,
+        measurer(model, task, placement.readable),
         averaging.observer(model), optim.learning_rate(recipe.optimizer, table.run), parts,
         jax.random.key(recipe.seed), placement)
     return setup, placement.copied(state)

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 
 from compiler.diagnostics import SpecError
 from runtime import averaging, evaluation, guard
-from runtime.batch import Batch
+from runtime.batch import Batch, Measured
 from runtime.data.dataset import Dataset
-from runtime.data.pipeline import epoch_order
+from runtime.data.pipeline import DeviceArrays, batches_in, epoch_order
+from runtime.dispatch import groups
 from runtime.job import Job, Setup, set_up
 from runtime.judge import Judge
 from runtime.keeper import Keeper, Progress, state_of
@@ -92,23 +93,24 @@ def train(
     compiled = False
     while now.epoch <= epochs and not (end and end.is_over(now)):
         started, before = time.monotonic(), now.step
-        for batch in _epoch(job, setup, now.epoch, now.position):
+        for batch, count in _calls(job, setup, now):
             if now.step == steps:
                 break
             if compiled:
-                state, measured = setup.step(state, batch, setup.key)
+                state, measured = _made(setup, state, batch, count)
             else:
                 with stage("compile", listeners):
-                    state, measured = setup.step(state, batch, setup.key)
-                started, before, compiled = time.monotonic(), now.step + 1, True
-            meter.add(measured)
-            now.step += 1
-            now.position += 1
+                    state, measured = _made(setup, state, batch, count)
+                started, before, compiled = time.monotonic(), now.step + (count or 1), True
+            meter.add(measured, count)
+            first, now.step = now.step + 1, now.step + (count or 1)
+            now.position += count or 1
             if meter.bad is not None:
                 fail()
             so_far = partial(_so_far, meter, task, dataset)
-            for listener in listeners:
-                listener.step(now.step, so_far)
+            for number in range(first, now.step + 1):
+                for listener in listeners:
+                    listener.step(number, so_far)
             if keeper.due(now) and not save():
                 fail()
             pause()
@@ -202,6 +204,31 @@ def _judged(job: Job, setup: Setup, state: State) -> tuple[Arrays, Arrays]:
     return params, averaging.recomputed(
         setup.observe, params, state.rest, islice(seen, average.batches), setup.key,
         setup.model.statistics)
+
+
+def _calls(job: Job, setup: Setup, now: Progress) -> Iterator[tuple[Batch, int | None]]:
+    """What the calls from here to the end of the epoch get: a batch, or a stack of so many."""
+    recipe, data = job.training.train, setup.parts["train"]
+    if setup.several is None or not isinstance(data, DeviceArrays):
+        yield from ((batch, None) for batch in _epoch(job, setup, now.epoch, now.position))
+        return
+    size, drop = setup.table.size(now.epoch), recipe.last_batch == "drop"
+    every = recipe.checkpoint.every
+    counts = groups(
+        position=now.position, batches=batches_in(data.size, size, drop_last=drop), step=now.step,
+        steps=setup.table.run.steps, most=job.steps_per_dispatch,
+        every=int(every.amount) if every.unit == "step" else None)
+    yield from data.stacks(epoch_order(data.size, recipe.seed, now.epoch), size, counts,
+                           job.steps_per_dispatch, drop_last=drop, start=now.position)
+
+
+def _made(
+    setup: Setup, state: State, batch: Batch, count: int | None,
+) -> tuple[State, Measured]:
+    """The state after a call, and what it measured."""
+    if setup.several is None or count is None:
+        return setup.step(state, batch, setup.key)
+    return setup.several(state, batch, count, setup.key)
 
 
 def _epoch(job: Job, setup: Setup, epoch: int, position: int) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Measured] = []
+        self._waiting: list[tuple[Measured, int | None]] = []
         self._sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._rows: dict[str, list[np.ndarray]] = {}
         self.batches = 0
@@ -57,28 +58,39 @@ class Meter:
                 for part, array in zip(("total", "weight"), sums)}
         return sums | {f"{name}/rows": _joined(parts) for name, parts in self._rows.items()}
 
-    def add(self, measured: Measured) -> None:
-        """Take the figures of a batch."""
+    def add(self, measured: Measured, count: int | None = None) -> None:
+        """Take the figures of a batch, or of the first `count` of several, stacked."""
         for leaf in jax.tree.leaves(measured):
             leaf.copy_to_host_async()
-        self._waiting.append(measured)
-        if len(self._waiting) > WINDOW:
-            self._take(self._waiting.pop(0))
+        self._waiting.append((measured, count))
+        if sum(count or 1 for _, count in self._waiting) > WINDOW:
+            self._take(*self._waiting.pop(0))
 
     def ready(self) -> dict[str, np.ndarray]:
         """The means over the batches that are done by now; {} where none is."""
-        while self._waiting and all(leaf.is_ready() for leaf in jax.tree.leaves(self._waiting[0])):
-            self._take(self._waiting.pop(0))
+        while self._waiting and all(
+                leaf.is_ready() for leaf in jax.tree.leaves(self._waiting[0][0])):
+            self._take(*self._waiting.pop(0))
         return self._divided()
 
     def means(self) -> dict[str, np.ndarray]:
         """The means over all batches."""
-        for measured in self._waiting:
-            self._take(measured)
+        for measured, count in self._waiting:
+            self._take(measured, count)
         self._waiting.clear()
         return self._divided()
 
-    def _take(self, measured: Measured) -> None:
+    def _take(self, measured: Measured, count: int | None) -> None:
+        if count is None:
+            self._take_one(measured)
+            return
+        arrays = {name: (type(found), [np.asarray(part) for part in found])
+                  for name, found in measured.items()}
+        for number in range(count):
+            self._take_one({name: kind(*(cast(jax.Array, part[number]) for part in parts))
+                            for name, (kind, parts) in arrays.items()})
+
+    def _take_one(self, measured: Measured) -> None:
         self.batches += 1
         if self.bad is None and not np.isfinite(np.asarray(measured["loss"][0])).all():
             self.bad = self.batches

@@ -86,12 +86,33 @@ def read_distance(value: Any) -> Distance:
     return found
 
 
+MOST_STEPS = 1024  # in one call
+
+
+def read_steps(value: Any) -> int | Literal["auto"]:
+    """A number of steps from 1 to `MOST_STEPS`, or `auto`.
+
+    Raises:
+        PydanticCustomError: it is neither.
+    """
+    if value == "auto" or (type(value) is int and 1 <= value <= MOST_STEPS):
+        return value
+    raise problem(f"a call cannot make {value} steps",
+                  help=f"say `auto`, or a whole number from 1 to {MOST_STEPS:,}")
+
+
 class Compile(Section):
     """How the model becomes code."""
 
     kernels: Literal["auto", "reference"] = Field(
         default="auto", description="`auto` for flaxspec's own, whose gradients are written by "
                                     "hand; `reference` for XLA's plain operations")
+    steps_per_dispatch: Annotated[
+        int | Literal["auto"], PlainValidator(read_steps),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+    ] = Field(
+        default="auto", description="how many steps one call makes; `auto` for several where a "
+                                    "model is so small that calling takes longer than a step")
 
 
 AUTO = "auto"

@@ -248,17 +248,18 @@ def _short(value: Any) -> str:
 # -------------------------------------------------------------------------------- the bits
 
 
-def bits(placement: Placement, kernels: str) -> dict[str, Any]:
+def bits(placement: Placement, kernels: str, steps_per_dispatch: int) -> dict[str, Any]:
     """All besides the spec and the data that the last bits of a run's numbers depend on."""
     return {
         "devices": len(placement.devices), "device": placement.devices[0].device_kind,
         "platform": placement.devices[0].platform, "machine": platform.machine(),
-        "kernels": kernels, **{name: _version(name) for name in PACKAGES}}
+        "kernels": kernels, "steps_per_dispatch": steps_per_dispatch,
+        **{name: _version(name) for name in PACKAGES}}
 
 
 def other_bits(saved: Saved, now: Mapping[str, Any]) -> list[str]:
     """What is other than when the run was begun: "jax: 0.10.1 → 0.10.2"."""
-    before = saved.facts["bits"]
+    before = {"steps_per_dispatch": 1} | saved.facts["bits"]
     return [f"{name}: {before.get(name)} → {now[name]}" for name in now
             if before.get(name) != now[name]]
 

@@ -172,7 +172,14 @@ def training_loss(
 def train_step(
     loss: Loss, optimizer: optax.GradientTransformationExtraArgs, advance: Advance | None = None,
 ) -> Step:
-    """The function that makes one step of training.
+    """The jitted function that makes one step of training; see `one_step`."""
+    return jax.jit(one_step(loss, optimizer, advance), donate_argnums=0)
+
+
+def one_step(
+    loss: Loss, optimizer: optax.GradientTransformationExtraArgs, advance: Advance | None = None,
+) -> Step:
+    """One step of training as a pure function.
 
     Args:
         loss: what to make small.
@@ -180,7 +187,7 @@ def train_step(
         advance: moves the averaged parameters, where the recipe wants any.
 
     Returns:
-        A jitted function of the state (which it consumes), a batch, and the run's key.
+        A function of the state, a batch, and the run's key.
     """
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, Measured]:
@@ -189,7 +196,7 @@ def train_step(
         state = state._replace(rest=rest)
         return updated(state, gradients, value, optimizer, advance), measured
 
-    return jax.jit(step, donate_argnums=0)
+    return step
 
 
 def updated(

@@ -7,7 +7,7 @@ checkpoint needs to go on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -114,6 +114,7 @@ class DeviceArrays:
 
     def __init__(self, part: Part, shard: Shard = WHOLE):
         self.size, self._shard, self._timed = part.size, shard, _Lengths(part)
+        self.buckets = part.buckets
         self._arrays = {name: jnp.asarray(array[:]) for name, array in part.arrays.items()}
         self._lengths = {name: jnp.asarray(lengths) for name, lengths in part.lengths.items()}
 
@@ -147,6 +148,27 @@ class DeviceArrays:
         for number in range(start, len(picked)):
             whole = cast(Picked, picked[number])
             yield self.batch(*self._shard.of(whole), self._timed.of(whole))
+
+    def stacks(
+        self, order: Order, batch_size: int, counts: Iterable[int], most: int, *,
+        drop_last: bool = False, start: int = 0,
+    ) -> Iterator[tuple[Batch, int]]:
+        """The batches of an epoch, several at once, where all have the same shape.
+
+        Args:
+            order, batch_size, drop_last, start: as in `batches`.
+            counts: how many batches are in each stack.
+            most: how many every stack has room for; copies of the last one fill it up.
+
+        Yields:
+            Arrays (most, batch, …), and how many of them are batches.
+        """
+        picked = batch_indices(order, batch_size, drop_last=drop_last)
+        for count in counts:
+            taken = [self._shard.of(cast(Picked, picked[n])) for n in range(start, start + count)]
+            indices, rows = zip(*taken, *[taken[-1]] * (most - count), strict=True)
+            yield self.batch(np.stack(indices), np.stack(rows)), count
+            start += count
 
 
 class HostArrays:
@@ -189,6 +211,11 @@ class HostArrays:
 
 
 Examples = DeviceArrays | HostArrays
+
+
+def can_stack(part: Examples) -> bool:
+    """Whether its batches lie on the device and all have the same shape."""
+    return isinstance(part, DeviceArrays) and not part.buckets
 
 
 def examples(part: Part, shard: Shard = WHOLE, on_device: int = ON_DEVICE) -> Examples:

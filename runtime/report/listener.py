@@ -160,10 +160,10 @@ class Listener(Protocol):
         """The first step is about to be compiled."""
 
     def step(self, step: int, so_far: Callable[[], Figures]) -> None:
-        """A step was handed to the device.
+        """A step was handed to the device, where several are made at once, with the others.
 
         Args:
-            step: its number, from 1.
+            step: its number, from 1; none is left out.
             so_far: gives the epoch's means over the steps that are done; {} before the first.
         """
 
