@@ -49,6 +49,8 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, log: bool = Fa
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     x_ticks, y_ticks = ticks(min(xs), max(xs), 6), ticks(min(ys), max(ys), 5)
+    powers = [tick for tick in x_ticks if log and tick % 1 == 0 and min(xs) <= tick <= max(xs)]
+    x_ticks = powers if len(powers) > 1 else x_ticks  # 0.001 and 0.01, not 0.00316
     x_low, x_high = min(xs), max(xs)
     if x_low == x_high:
         x_low, x_high = x_low - 0.5, x_high + 0.5

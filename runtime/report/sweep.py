@@ -60,7 +60,8 @@ def _plots(metric: str, trials: Sequence[Trial], highest: bool) -> str:
         values = [(t.values[path], t.score or 0.0) for t in done]
         if all(isinstance(v, int | float) and not isinstance(v, bool) for v, _ in values):
             low, high = min(v for v, _ in values), max(v for v, _ in values)
-            charts.append(chart(path, [Line(path, values, "dots")], path,
+            title = f"{metric} by {path}"
+            charts.append(chart(title, [Line(title, values, "dots")], path,
                                 log=low > 0 and high / low >= 20))
         else:
             charts.append(_means(path, metric, values))

@@ -16,7 +16,7 @@ from compiler.diagnostics import Report
 from compiler.pipeline import Request, make_graph
 from compiler.targets.diagram import drawings, standalone
 from compiler.targets.diagram_layout import Box, Edge, lay_out
-from runtime.report.chart import Line, chart, ticks
+from runtime.report.chart import Line, chart, number, short, ticks
 from runtime.report.png import as_pixels, png
 from runtime.report.samples import text_of
 
@@ -125,6 +125,17 @@ def test_a_chart_leaves_out_what_is_no_number_and_thins_out_the_rest() -> None:
     assert chart("loss", [Line("loss", [(1, float("inf"))])]) == ""
 
 
+def test_a_logarithmic_axis_has_powers_of_ten() -> None:
+    text = chart("score", [Line("score", [(0.0002, 1), (0.05, 2)], "dots")], "rate", log=True)
+    assert re.findall(r'text-anchor="middle">([0-9.e-]+)<', text) == ["0.001", "0.01"]
+
+
+def test_numbers_at_an_axis_are_short_and_others_are_whole() -> None:
+    assert [short(v) for v in (0, 0.25, 25000, 250000, -1.5e6, 2e9)] == [
+        "0", "0.25", "25,000", "250 k", "-1.5 M", "2 G"]
+    assert [number(v) for v in (412788, 1e-5, 3e12)] == ["412,788", "1e-05", "3e+12"]
+
+
 def test_tokens_become_text() -> None:
     assert text_of(list("to be")) == "to be"
     assert text_of(["to", "be", "or"]) == "to be or" and text_of([]) == ""
@@ -164,7 +175,7 @@ def test_no_line_runs_through_a_box() -> None:
     for edge, route in zip(edges, layout.routes):
         for (x0, y0), (x1, y1) in zip(route, route[1:]):
             assert x0 == x1 or y0 == y1
-            for number, ((x, y), box) in enumerate(zip(layout.places, boxes)):
+            for place, ((x, y), box) in enumerate(zip(layout.places, boxes)):
                 inside = (min(x0, x1) < x + box.width and max(x0, x1) > x
                           and min(y0, y1) < y + box.height and max(y0, y1) > y)
-                assert not inside or number in (edge.source, edge.target)
+                assert not inside or place in (edge.source, edge.target)
