@@ -219,6 +219,18 @@ def test_scans_hold_the_recurrent_products_and_no_others(case):
     assert products(forward) == products(backward) == expected
 
 
+@pytest.mark.parametrize("word, most", [("lstm", 13), ("gru", 11.5)])
+def test_the_backward_pass_takes_room_for_its_results_when_the_forward_pass_is_over(word, most):
+    """In sequences of states; room that stands from the beginning takes one or two more."""
+    batch, time, units = 8, 64, 32
+    shapes = {"x": (batch, time, 2), "kernel": (2, GATES[word] * units),
+              "recurrent_kernel": (units, GATES[word] * units)}
+    given = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    gradient = jax.jit(jax.grad(lambda g: jnp.sum(jnp.sin(layer(word)(g)[0]))))
+    memory = gradient.lower(given).compile().memory_analysis()
+    assert memory.temp_size_in_bytes / (4 * batch * time * units) < most
+
+
 def test_a_convolutional_lstm_has_the_gradients_of_the_plain_scan():
     rng = np.random.default_rng(0)
     given = {k: jnp.asarray(rng.standard_normal(s), jnp.float32) for k, s in {

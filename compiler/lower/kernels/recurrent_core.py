@@ -15,7 +15,7 @@ Gates, cells and states are float32 or wider whatever the type of the input.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +61,41 @@ def weight_gradient(h: Array, dz: Array, kernel: Array) -> Array:
 def dense(reverse: bool) -> Recurrence:
     """A state that is multiplied by a matrix."""
     return Recurrence(multiply, jnp.transpose, weight_gradient, reverse)
+
+
+def backward_scan(
+    step: Callable[[Any, Any], tuple[Any, Any]], first: Any, at: Any, states: Array,
+    how: Recurrence,
+) -> tuple[Any, Any]:
+    """`lax.scan` against the direction of `how`, with memory for its results only when they come.
+
+    `lax.scan` begins with zeros, which XLA makes as early as it can: the room for the gradients
+    of all steps would stand there while the forward pass needs its own. What the room is filled
+    with does not matter; a number from the forward pass makes it wait for that.
+
+    Args:
+        step: of a carry and a step's slices: the next carry, and arrays to stack.
+        first: the carry to begin with.
+        at: arrays (time, …) to slice.
+        states: (time, …), made by the forward pass.
+        how: its direction is that of the forward pass.
+    """
+    slices = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape[1:], array.dtype), at)
+    _, shapes = jax.eval_shape(step, first, slices)
+    any_number = jax.lax.stop_gradient(states[0].reshape(-1)[0])
+    room = jax.tree.map(lambda shape: jnp.broadcast_to(
+        any_number.astype(shape.dtype), (len(states), *shape.shape)), shapes)
+
+    def turn(carry: Any, number_at: Any) -> tuple[Any, None]:
+        (carry, room), (number, at) = carry, number_at
+        carry, made = step(carry, at)
+        return (carry, jax.tree.map(
+            lambda all, one: jax.lax.dynamic_update_index_in_dim(all, one, number, 0),
+            room, made)), None
+
+    ended, _ = jax.lax.scan(
+        turn, (first, room), (jnp.arange(len(states)), at), reverse=not how.reverse)
+    return ended
 
 
 def pick(valid: Array | None, new: Array, old: Array | float) -> Array:

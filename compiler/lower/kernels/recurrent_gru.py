@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from compiler.lower.kernels.recurrent_core import (
     Array,
     Recurrence,
+    backward_scan,
     bias_gradient,
     mask_gradient,
     masked,
@@ -77,15 +78,20 @@ def _after_backward(how, kept, gradients):
         dr = dn * q * r * (1 - r)
         d_product = jnp.concatenate([dr, dz, dn * r], axis=-1)
         dh_before = live * z + masked(how.multiply(d_product, back), mask)
-        return pick(valid_t, dh_before, dh), (d_product, dn)
+        return pick(valid_t, dh_before, dh), jnp.concatenate([dr, dz, dn], axis=-1)
 
-    dh0, (d_product, dn) = jax.lax.scan(
-        step, dh, (d_states, before, gates, valid), reverse=not how.reverse)
-    units = dn.shape[-1]
-    d_steps = jnp.concatenate([d_product[..., :2 * units], dn], axis=-1)
-    d_kernel = how.weight_gradient(masked(before, mask), d_product, kernel)
-    d_inner = bias_gradient(inner_bias, d_product[..., 2 * units:])
-    d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(d_product, back))
+    dh0, d_steps = backward_scan(
+        step, dh, (d_states, before, gates, valid), states, how)
+    units, seen = dh0.shape[-1], masked(before, mask)
+    # The gradient of the product differs in the candidate's part alone: one array less to keep.
+    d_gates, d_inside = d_steps[..., :2 * units], d_steps[..., 2 * units:] * gates[0]
+    gates_kernel, candidate = _split(kernel)
+    d_kernel = jnp.concatenate([
+        how.weight_gradient(seen, d_gates, gates_kernel),
+        how.weight_gradient(seen, d_inside, candidate)], axis=-1)
+    d_inner = bias_gradient(inner_bias, d_inside)
+    d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(
+        jnp.concatenate([d_gates, d_inside], axis=-1), back))
     return (d_steps.astype(kernel.dtype), bias_gradient(bias, d_steps), d_inner, d_kernel, d_mask,
             dh0, None)
 
@@ -108,7 +114,7 @@ def _scan_before(
 
 
 def _run_before(how, steps, bias, kernel, mask, h0, valid, keep):
-    gates, candidate = _split_before(kernel)
+    gates, candidate = _split(kernel)
 
     def step(h, at):
         x, valid_t = at
@@ -123,7 +129,7 @@ def _run_before(how, steps, bias, kernel, mask, h0, valid, keep):
     return jax.lax.scan(step, h0, (steps, valid), reverse=how.reverse)
 
 
-def _split_before(kernel: Array) -> tuple[Array, Array]:
+def _split(kernel: Array) -> tuple[Array, Array]:
     """The kernels of the two products: r and z together, the candidate."""
     units = kernel.shape[-1] // 3
     return kernel[..., :2 * units], kernel[..., 2 * units:]
@@ -138,7 +144,7 @@ def _before_forward(how, steps, bias, kernel, mask, h0, valid):
 def _before_backward(how, kept, gradients):
     states, gates, bias, kernel, mask, h0, valid = kept
     d_states, dh = gradients
-    back_gates, back_candidate = (how.transpose(k) for k in _split_before(kernel))
+    back_gates, back_candidate = (how.transpose(k) for k in _split(kernel))
     before = states_before(states, h0, how.reverse)
 
     def step(dh, at):
@@ -154,10 +160,10 @@ def _before_backward(how, kept, gradients):
         carry = pick(valid_t, live * z + masked(d_seen, mask), dh)
         return carry, (d_steps, d_seen)
 
-    dh0, (d_steps, d_seen) = jax.lax.scan(
-        step, dh, (d_states, before, gates, valid), reverse=not how.reverse)
+    dh0, (d_steps, d_seen) = backward_scan(
+        step, dh, (d_states, before, gates, valid), states, how)
     seen, (r, _, _), units = masked(before, mask), gates, dh0.shape[-1]
-    gates, candidate = _split_before(kernel)
+    gates, candidate = _split(kernel)
     d_kernel = jnp.concatenate([
         how.weight_gradient(seen, d_steps[..., :2 * units], gates),
         how.weight_gradient(r * seen, d_steps[..., 2 * units:], candidate),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from compiler.lower.kernels.recurrent_core import (
     Array,
     Recurrence,
+    backward_scan,
     bias_gradient,
     mask_gradient,
     masked,
@@ -91,8 +92,8 @@ def _backward(how, kept, gradients):
         carry = pick(valid_t, dh_before, dh), pick(valid_t, d_cell * f, dc)
         return carry, (dz, d_live)
 
-    (dh0, dc0), (dz, d_live) = jax.lax.scan(
-        step, (dh, dc), (d_states, gates, valid), reverse=not how.reverse)
+    (dh0, dc0), (dz, d_live) = backward_scan(
+        step, (dh, dc), (d_states, gates, valid), states, how)
     before = states_before(states, h0, how.reverse)
     d_kernel = how.weight_gradient(masked(before, mask), dz, kernel)
     d_projection = None

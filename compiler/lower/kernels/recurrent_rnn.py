@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from compiler.lower.kernels.recurrent_core import (
     Array,
     Recurrence,
+    backward_scan,
     bias_gradient,
     mask_gradient,
     masked,
@@ -65,7 +66,7 @@ def _backward(how, activation, kept, gradients):
         dz = pick(valid_t, dh * slope, 0)
         return pick(valid_t, masked(how.multiply(dz, back), mask), dh), dz
 
-    dh0, dz = jax.lax.scan(step, dh, (d_states, states, valid), reverse=not how.reverse)
+    dh0, dz = backward_scan(step, dh, (d_states, states, valid), states, how)
     before = states_before(states, h0, how.reverse)
     d_kernel = how.weight_gradient(masked(before, mask), dz, kernel)
     d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(dz, back))
