@@ -147,6 +147,43 @@ def test_a_stem_s_kernel_s_gradient_is_summed_over_pieces_of_the_batch(batch):
         assert distance(ours(weight)[0], pull(weight)[0]) < 1e-12
 
 
+@settings(max_examples=8, deadline=None)
+@given(st.sampled_from([(4, 1, 1), (2, 3, 2), (2, 1, 3)]), SIZES, PADS,
+       st.tuples(*[st.integers(1, 3)] * 2), st.tuples(*[st.integers(1, 2)] * 2),
+       st.sampled_from([(3, 3), (1, 1), (2, 3)]))
+def test_groups_have_the_plain_convolution_s_value_and_gradients(
+        groups, size, pads, stride, dilation, window):
+    groups, channels, filters = groups
+    reach = [(k - 1) * d + 1 for k, d in zip(window, dilation)]
+    if any(n + sum(p) < r for n, p, r in zip(size, pads, reach)):
+        return
+    with jax.enable_x64(True):
+        x, kernel = arrays((2, *size, groups * channels), (*window, channels, groups * filters))
+        rest = stride, pads, dilation, groups
+        y, pull = jax.vjp(lambda x, k: plain(x, k, *rest), x, kernel)
+        found, ours = jax.vjp(lambda x, k: convolve(x, k, *rest), x, kernel)
+        (weight,) = arrays(y.shape)
+        for a, b in zip((found, *ours(weight)), (y, *pull(weight)), strict=True):
+            assert distance(a, b) < 1e-13
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_keep_bfloat16_and_may_be_mapped_over(groups):
+    x, kernel, weight = arrays((2, 5, 5, 4), (3, 3, 4 // groups, 4), (2, 5, 5, 4),
+                               dtype=jnp.bfloat16)
+    rest = ONE, ((1, 1), (1, 1)), ONE, groups
+
+    def gradients(f, x, kernel):
+        y, pull = jax.vjp(lambda x, k: f(x, k, *rest), x, kernel)
+        return y, *pull(weight)
+
+    ours, theirs = (gradients(f, x, kernel) for f in (convolve, plain))
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == jnp.bfloat16 and distance(a, b) < 2e-2
+    many = jax.vmap(partial(gradients, convolve), (0, None))(jnp.stack([x, 2 * x]), kernel)
+    assert distance(many[2][0], ours[2]) < 2e-2
+
+
 @pytest.mark.parametrize("dtype", [np.float64, jnp.bfloat16])
 @pytest.mark.parametrize(("channels", "filters"), [(3, 5), (5, 3)])
 def test_a_product_of_rows_has_its_gradients_in_either_order(channels, filters, dtype):

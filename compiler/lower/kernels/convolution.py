@@ -5,8 +5,8 @@ is as large as the image, at a fraction of the speed of the forward pass. Here `
 a form for each of the three products by the shape alone: 3×3 windows of stride 1 go by
 `winograd.py` where there are channels enough; a kernel's gradient else is a matrix product for
 each tap, or one over all taps where the input has few channels; `strided.py` has the input's
-gradient of the others. A 1×1 convolution is a matrix product. On other platforms, and with
-`kernels: reference`, everything is XLA's own.
+gradient of the others, `grouped.py` the convolutions in groups. A 1×1 convolution is a matrix
+product. On other platforms, and with `kernels: reference`, everything is XLA's own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import product as combinations
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from compiler.lower.kernels import choice, strided, winograd
+from compiler.lower.kernels import choice, grouped, strided, winograd
+from compiler.lower.kernels.direct import Pads, plain, taps
 from compiler.lower.kernels.product import over_rows, product
 from compiler.lower.kernels.reverse_only import reverse_only
 
@@ -31,8 +31,6 @@ MOST_TAPS = 64
 FEW_CHANNELS = 16
 # So many pieces of the batch are convolved apart where `choice.py` says so.
 PIECES = 4
-
-Pads = Sequence[tuple[int, int]]
 
 
 def convolve(
@@ -56,26 +54,15 @@ def convolve(
     """
     stride, dilation = tuple(stride), tuple(dilation)
     pads = tuple((before, after) for before, after in pads)
-    taps = math.prod(kernel.shape[:-2])
-    if kernels == "reference" or groups > 1 or taps > MOST_TAPS:
+    size = math.prod(kernel.shape[:-2])
+    if kernels == "reference" or size > MOST_TAPS:
         return plain(x, kernel, stride, pads, dilation, groups)
-    if taps == 1:
+    if groups > 1:
+        return grouped.convolve(x, kernel, stride, pads, dilation, groups)
+    if size == 1:
         return _pointwise(x, kernel, stride, pads)
     with reverse_only():
         return _convolve(x, kernel, stride, pads, dilation)
-
-
-def plain(
-    x: jax.Array, kernel: jax.Array, stride: Sequence[int], pads: Pads, dilation: Sequence[int],
-    groups: int = 1, spread: Sequence[int] | None = None,
-) -> jax.Array:
-    """XLA's convolution; `spread` puts zeros between the inputs (a transposed convolution)."""
-    last = x.ndim - 1
-    outer = (0, last, *range(1, last))
-    numbers = lax.ConvDimensionNumbers(outer, (last, last - 1, *range(last - 1)), outer)
-    return lax.conv_general_dilated(
-        x, kernel, tuple(stride), tuple(pads), lhs_dilation=spread, rhs_dilation=tuple(dilation),
-        dimension_numbers=numbers, feature_group_count=groups)
 
 
 def _pointwise(x, kernel, stride, pads):
@@ -155,24 +142,13 @@ def _input_gradient(gradient, kernel, x, shape: choice.Shape, pads):
 
 
 def _kernel_gradient(x, gradient, shape, stride, pads, dilation):
-    """The gradient of a kernel (window…, channels, filters), summed in float32 at least.
-
-    Tap t of the kernel meets the input at place · stride + t · dilation, so its gradient is
-    the product of that slice of the padded input, transposed, with the output's gradient.
-    """
-    window, (channels, filters) = shape[:-2], shape[-2:]
-    places = gradient.shape[1:-1]
-    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    slices = []
-    for tap in combinations(*map(range, window)):
-        start = [t * d for t, d in zip(tap, dilation)]
-        stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, places, stride)]
-        piece = lax.slice(padded, (0, *start, 0), (x.shape[0], *stop, channels),
-                          (1, *stride, 1))
-        slices.append(piece.reshape(-1, channels))
+    """The gradient of a kernel (window…, channels, filters): a product with all a tap meets."""
+    channels, filters = shape[-2:]
+    pieces = [piece.reshape(-1, channels) for piece in taps(
+        x, shape[:-2], stride, pads, dilation, gradient.shape[1:-1])]
     flat = gradient.reshape(-1, filters)
     if channels <= FEW_CHANNELS:
-        result = over_rows(jnp.concatenate(slices, axis=1), flat)
+        result = over_rows(jnp.concatenate(pieces, axis=1), flat)
     else:
-        result = jnp.stack([over_rows(s, flat) for s in slices])
+        result = jnp.stack([over_rows(piece, flat) for piece in pieces])
     return result.reshape(shape).astype(x.dtype)
