@@ -86,6 +86,9 @@ def _checked(title: str, name: str, value: Any, kind: TensorType) -> np.ndarray:
             raise _misfit(title, f"has numbers outside 0 … {kind.vocabulary - 1}, "
                                   f"which are all that `{name}` holds", "")
         return array.astype(np.int32)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise _misfit(title, f"holds a value for `{name}` that is not a number or not finite",
+                      "fill such values in")
     scale = FULL_SCALE.get(array.dtype.name)
     return array.astype(np.float32) / np.float32(scale or 1)
 

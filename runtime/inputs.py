@@ -14,6 +14,7 @@ What a file holds depends on what the model takes:
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from runtime.data.files import read_text
 
 Kind = Literal["file", "text", "series", "row"]
 ARRAYS = (".npy", ".npz")
+# Of what is no path messages show so many characters.
+LONGEST = 60
 
 
 class Named(NamedTuple):
@@ -94,12 +97,12 @@ def gather(paths: Sequence[str], form: Form, stdin: TextIO) -> list[Named]:
         SpecError: F0630 there is no such file or folder, F0631 there is nothing in it.
     """
     for path in paths:
-        _check(path)
+        _check(path, form.kind)
     found: list[Named] = []
     for path in paths:
         here = Path(path)
         if path == "-":
-            inside = _lines(stdin.read(), "standard input", form.kind)
+            inside = _lines(_piped(stdin), "standard input", form.kind)
             what = "standard input"
         else:
             files = sorted(_below(here, form)) if here.is_dir() else [here]
@@ -116,14 +119,35 @@ def gather(paths: Sequence[str], form: Form, stdin: TextIO) -> list[Named]:
     return found
 
 
-def _check(path: str) -> None:
+def _check(path: str, kind: Kind) -> None:
     """Raise F0630 where there is nothing at a path."""
-    here = Path(path)
-    if path == "-" or here.exists():
+    # `Path.exists` fails where a name is too long, as a text is that was given in a file's place.
+    if path == "-" or os.path.exists(path):
         return
-    beside = [p.name for p in here.parent.iterdir()] if here.parent.is_dir() else []
-    raise SpecError([diagnostic("F0630", f"there is no file or folder `{path}`",
-                                help=nearest(here.name, beside) or "correct the path")])
+    here = Path(path)
+    beside = os.listdir(here.parent) if os.path.isdir(here.parent) and os.access(
+        here.parent, os.R_OK) else []
+    cut = path if len(path) <= LONGEST else f"{path[:LONGEST]}…"
+    raise SpecError([diagnostic(
+        "F0630", f"there is no file or folder `{cut}`",
+        help=nearest(here.name[:LONGEST], beside) or (
+            "give a file with a text in each line, or `-` and the texts on standard input"
+            if kind == "text" else "correct the path"))])
+
+
+def _piped(stdin: TextIO) -> str:
+    """All of standard input.
+
+    Raises:
+        SpecError: F0630 it is not UTF-8.
+    """
+    try:
+        return stdin.read()
+    except UnicodeDecodeError as error:
+        raise SpecError([diagnostic(
+            "F0630", f"standard input is not {error.encoding.upper()} text: {error.reason}",
+            help="convert it: `iconv -f latin1 -t utf-8` does so for Western European text",
+        )]) from None
 
 
 def _below(folder: Path, form: Form) -> Iterator[Path]:
@@ -194,7 +218,8 @@ def _table(path: Path, form: Form) -> list[Named]:
 def _lines(text: str, where: str, kind: Kind) -> list[Named]:
     """The inputs in lines: JSON where a line is an object or a list, else the line itself."""
     found: list[Named] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Only these are ends of lines: within a text `splitlines` sees others, such as U+2028.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             found.append(_line(line, f"{where}:{number}", kind))
     if kind == "series" and found and isinstance(found[0].value, Mapping):
@@ -208,10 +233,14 @@ def _line(line: str, name: str, kind: Kind) -> Named:
         return Named(line if kind == "file" else name, line)
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # A text may begin with a bracket.
-        return Named(name, line) if kind == "text" else Named(name, error=SpecError([diagnostic(
-            "F0630", f"{name} is not JSON: {error}", help="each line is one JSON value")]))
+        if kind == "text":
+            return Named(name, line)
+        said = f"{name} is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else (
+            f"{name}: {tabular.UNREADABLE}")
+        return Named(name, error=SpecError([diagnostic(
+            "F0630", said, help="each line is one JSON value")]))
     return Named(name, line if kind == "text" and not isinstance(value, Mapping) else value)
 
 
@@ -261,11 +290,14 @@ def as_series(rows: Any, scale: Scale, window: int, name: str) -> np.ndarray:
     values = np.empty((window, len(scale.names)))
     for step, row in enumerate(rows[-window:]):
         for column, word in enumerate(scale.names):
+            cell = row.get(word) if isinstance(row, Mapping) else None
             try:
-                values[step, column] = float(row[word])
-            except (TypeError, ValueError, KeyError):
+                values[step, column] = float(cell)  # type: ignore[arg-type]
+            except (TypeError, ValueError, OverflowError):
+                values[step, column] = np.nan
+            if not np.isfinite(values[step, column]):
                 raise SpecError([diagnostic(
                     "F0633", f"row {len(rows) - window + step + 1} of `{name}` has no number "
-                             f"in `{word}`: `{row.get(word)!s:.40}`",
-                    help="fill it in, or leave the row out")]) from None
+                             f"in `{word}`: `{cell!s:.40}`",
+                    help="fill it in, or leave the row out")])
     return ((values - scale.mean) / scale.deviation).astype(np.float32)

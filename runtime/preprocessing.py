@@ -58,7 +58,8 @@ def write(path: Path, known: Preprocessing) -> None:
         "scales": _scales(meaning.scales), "normalise": _scales(known.normalise),
         "fitted": known.fitted,
     }
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    # Escapes keep names of folders and files that are no UTF-8.
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> Preprocessing:

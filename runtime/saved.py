@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -248,11 +249,12 @@ def find(run: str | Path) -> Path:
         SpecError: F0810 there is none, or it is something else.
     """
     folder = Path(run)
-    if not folder.exists() and (Path("runs") / run).is_dir():
+    # What is too long for a name is there no more than others: `Path.exists` would fail.
+    if not os.path.exists(folder) and os.path.isdir(Path("runs") / run):
         folder = Path("runs") / run
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         beside = [p.name for p in Path("runs").iterdir()] if Path("runs").is_dir() else []
-        what = "a file" if folder.exists() else "not there"
+        what = "a file" if os.path.exists(folder) else "not there"
         raise SpecError([diagnostic(
             "F0810", f"`{run}` is not the folder of a run: it is {what}",
             help=nearest(folder.name, beside) or "`flaxspec runs` lists the runs there are")])

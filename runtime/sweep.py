@@ -52,6 +52,12 @@ class Plan:
     highest: bool
 
     @property
+    def trials(self) -> int:
+        """How many runs to make: of a grid no more than it has combinations."""
+        most = self.search.trials
+        return min(most, _grid_size(self.search)) if self.search.sampler == "grid" else most
+
+    @property
     def request(self) -> dict[str, Any]:
         """What must be the same for a sweep to go on."""
         return {"variant": self.variant, "set": list(self.assignments), "metric": self.metric,
@@ -143,8 +149,7 @@ def _run(
     trials = read(folder)
     study = _study(optuna, sweep, folder)
     _take_up(study, trials, optuna)
-    while sum(trial.state != "failed" or bool(trial.note) for trial in trials) < (
-            sweep.search.trials):
+    while len(trials) < sweep.trials:
         asked = study.ask()
         trial = Trial(max((t.number for t in trials), default=0) + 1, {
             path: values.draw(asked, path) for path, values in sweep.search.space.items()})
@@ -155,8 +160,6 @@ def _run(
                                       "trials": [vars(t) for t in trials]})
         _record(study, asked.number, trial, optuna)
         tell(trial, best(trials, sweep.highest))
-        if sweep.search.sampler == "grid" and len(trials) >= _grid_size(sweep.search):
-            break
     return trials
 
 
@@ -259,6 +262,8 @@ def _make(
         curve = _curve(own, sweep.metric)
         trial.score = dict(curve).get(result.best_epoch, curve[-1][1] if curve else None)
         trial.state = "finished" if trial.score is not None else "failed"
+        if trial.score is None:
+            trial.note = f"`{sweep.metric}` was no number on the validation part"
     except optuna.TrialPruned:
         trial.state = "pruned"
     except SpecError as error:
@@ -285,6 +290,8 @@ def _study(optuna: Any, sweep: Plan, folder: Path) -> Any:
             sampler = optuna.samplers.GridSampler(
                 {path: list(range(len(values.ends())))
                  for path, values in sweep.search.space.items()}, seed=seed)
+            # Behind the last combination it would stop `study.optimize`, which nobody called.
+            sampler.after_trial = lambda *_: None
     backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
     return optuna.create_study(
         study_name="sweep", storage=optuna.storages.JournalStorage(backend), sampler=sampler,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -21,6 +22,9 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     Raises:
         SystemExit: with its exit status: 0, 2 after an error, 130 where it was interrupted.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file need not be UTF-8, nor what a terminal shows; no run ends on that.
+        sys.stdout.reconfigure(errors="backslashreplace")
     status = _status(app, name)
     for stream in (sys.stdout, sys.stderr):
         try:

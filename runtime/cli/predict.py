@@ -63,9 +63,8 @@ def predicted(
     """For each input its name, and its prediction or what is wrong with it."""
     good = [named for named in inputs if named.error is None]
     errors = {id(named): named.error for named in inputs if named.error is not None}
-    part = None
     try:
-        part = _encoded(trained, good)
+        parts = [_encoded(trained, good)]
     except SpecError:
         # One at a time tells which of them it is.
         for named in good:
@@ -74,8 +73,12 @@ def predicted(
             except SpecError as error:
                 errors[id(named)] = error
         good = [named for named in good if id(named) not in errors]
-        part = _encoded(trained, good)
-    said = iter(() if part is None else trained.predictions(part, batch_size))
+        try:
+            parts = [_encoded(trained, good)]
+        except SpecError:  # arrays among rows: each is in order, but they are read differently
+            parts = [_encoded(trained, [named]) for named in good]
+    said = (told for part in parts if part is not None
+            for told in trained.predictions(part, batch_size))
     for named in inputs:
         yield named.name, errors.get(id(named)) or next(said)
 

@@ -32,7 +32,7 @@ def run(
     name = plan.prepared.program.name
     folder = _latest(out, name) if resume else None
     folder = folder or make_folder(out, f"{name}-sweep")
-    total = plan.search.trials
+    total = plan.trials
 
     def tell(trial: sweep.Trial, best: sweep.Trial | None) -> None:
         if json:

@@ -51,10 +51,10 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        reason = "is a folder, not a file" if path.is_dir() else (
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        reason = "is a folder, not a file" if os.path.isdir(path) else (
             "does not exist" if isinstance(error, FileNotFoundError)
-            else f"cannot be read: {error.strerror or error}")
+            else f"cannot be read: {getattr(error, 'strerror', None) or error}")
         raise failure(
             "F0630", f"`{shown(path)}` {reason}", notes=_nearby(path),
             help="relative paths begin where the spec lies, those of `--set` where you are"
@@ -103,9 +103,9 @@ def _span(path: Path, line: int, cell: str) -> Span | None:
 
 def _nearby(path: Path) -> list[str]:
     """What a folder has in place of a file that is not there."""
-    if path.exists():
+    if os.path.exists(path):
         return []
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return [f"there is no folder `{shown(path.parent)}`"]
     alike = sorted(p.name for p in path.parent.iterdir() if p.suffix == path.suffix)
     return [f"`{shown(path.parent)}` has {', '.join(alike[:8])}"

@@ -110,7 +110,22 @@ class HuggingFace(Declared):
             raise SpecError([diagnostic(
                 "F0634", f"`{path}` has no split `test`", notes=[f"splits: {listed(names)}"],
                 help="give the folder of one split")])
+        self._check_order(splits[split], known, f"the split {split} of `{path}`")
         return Part({name: self._read(splits[split], name, split) for name in self.fields()})
+
+    def _check_order(self, table: Any, known: Preprocessing, where: str) -> None:
+        """Raise F0634 where classes have other numbers than those the model learned."""
+        for name, learned in known.meaning.labels.items():
+            features = table.features
+            column = self.contents[name].column
+            words = getattr(features[column], "names", None) if column in features else None
+            numbered = list(learned) == [str(number) for number in range(len(learned))]
+            if words is not None and not numbered and list(words) != list(learned):
+                raise SpecError([diagnostic(
+                    "F0634", f"the classes of `{column}` in {where} are not those that the model "
+                             "learned, or in another order",
+                    notes=[f"there: {listed(list(words))}", f"learned: {listed(list(learned))}"],
+                    help="cast the column to the classes that the model knows")])
 
     def _splits(self) -> Mapping[str, Any]:
         """The data set's splits, as its library gives them.

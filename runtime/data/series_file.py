@@ -181,15 +181,14 @@ class SeriesFile(Windowed):
             raise failure("F0633", f"{title} holds {len(groups)} series",
                           notes=[", ".join(name for name, *_ in groups[:12])],
                           help="give a table for each")
-        ((name, table, _),) = groups
-        end = table.size - ahead
-        looked_at = {"past": table.take(np.arange(end - self.window, end)),
-                     "known": table.take(np.arange(end, table.size))}
+        ((name, table, at),) = groups
+        end = int(at[-1]) + 1 - ahead
+        looked_at = {"past": (end - self.window, end), "known": (end, end + ahead)}
         arrays: dict[str, np.ndarray] = {}
         for field in ("past", "known"):
             if field in fitted:
                 known = fitted[field]
-                values = np.stack([_filled(looked_at[field], column, self.gaps)
+                values = np.stack([_between(table, column, self.gaps, at, *looked_at[field])
                                    for column in known["columns"]], axis=-1)
                 arrays[field] = ((values - np.array(known["mean"]))
                                  / np.array(known["deviation"])).astype(np.float32)
@@ -325,6 +324,28 @@ class SeriesFile(Windowed):
         first, second = cut_at(size, self.validation, self.test) if cut is None else (
             min(max(place - start, 0), size) for place in cut)
         return Run(columns, (first, second), name, times)
+
+
+def _between(
+    table: Table, name: str, rule: str, at: np.ndarray, first: int, end: int,
+) -> np.ndarray:
+    """A column with a value at every step from one to before another: (end - first,) float64.
+
+    Args:
+        table: rows in order.
+        name: the column.
+        rule: `gaps`.
+        at: (rows,) the step of each row.
+        first: a step; where no row is at it, the row before tells its value.
+        end: a step; the last value stands for those behind the last row before it.
+    """
+    import numpy as np
+
+    rows = np.arange(max(np.searchsorted(at, first, side="right") - 1, 0),
+                     np.searchsorted(at, end))
+    values = _filled(table.take(rows), name, rule, at[rows] - at[rows[0]])
+    values = values[first - at[rows[0]]:]
+    return np.pad(values, (0, end - first - len(values)), mode="edge")
 
 
 def _filled(table: Table, name: str, rule: str, at: np.ndarray | None = None) -> np.ndarray:

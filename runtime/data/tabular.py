@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from runtime.data.files import failure, read_bytes, read_text, shown
 # What stands for a value that is not there.
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"})
 MAX_CELL = 2**28
+# What Python says of such JSON is about Python.
+UNREADABLE = "the line has a number with too many digits, or lists that are nested too deep"
 # Numbers above this have no square, and so no deviation.
 LARGEST = 1e150
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -82,7 +85,7 @@ class Table:
                    for v in values]
         try:
             array = np.array(cleaned, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             array = np.array([self._number(name, row, v) for row, v in enumerate(cleaned)])
         if array.shape != (self.size,):
             raise self.wrong(0, name, f"`{name}` holds lists, not numbers")
@@ -119,6 +122,8 @@ class Table:
     def _number(self, name: str, row: int, value: Any) -> float:
         try:
             return float(value)
+        except OverflowError:  # JSON's whole numbers have no end
+            return sys.float_info.max
         except (TypeError, ValueError):
             text = _text(value)
             comma = text.replace(",", ".", 1).replace(".", "", 1).lstrip("-").isdigit()
@@ -243,6 +248,8 @@ def _json_lines(path: Path) -> Table:
             raise failure("F0633", f"the line is not JSON: {error.msg}", path, line,
                           notes=[f"at character {error.colno}"],
                           help="write one JSON object on each line") from None
+        except (ValueError, RecursionError):
+            raise failure("F0633", UNREADABLE, path, line) from None
         if not isinstance(record, dict):
             raise failure("F0633", "the line is not a JSON object", path, line,
                           help='write one on each line: {"text": "…", "label": "…"}')

@@ -19,7 +19,7 @@ class Line:
 
     Attributes:
         name: what the legend calls it.
-        points: (x, y); those without a finite y are left out.
+        points: (x, y); those that are not finite are left out.
         kind: its look: "train", "validation", "truth", "model", "other"; "dots" and "cloud"
             have no line, "area" has no dots.
     """
@@ -38,7 +38,8 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, log: bool = Fa
         x_name: what x is.
         log: whether x is on a logarithmic scale.
     """
-    lines = [Line(line.name, thin([p for p in line.points if math.isfinite(p[1])]), line.kind)
+    lines = [Line(line.name, thin([(x, y) for x, y in line.points
+                                   if math.isfinite(x) and math.isfinite(y)]), line.kind)
              for line in lines]
     lines = [line for line in lines if line.points]
     if not lines:

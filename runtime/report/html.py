@@ -55,7 +55,8 @@ def write_report(
         evidence(trained, dataset, details), "test" if dataset.test.size else "validation")
     text = report(record)
     try:
-        (folder / files.REPORT).write_text(text, encoding="utf-8")
+        # The name of a file need not be UTF-8.
+        (folder / files.REPORT).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise SpecError([diagnostic(
             "F0812", f"`{folder / files.REPORT}` cannot be written: {error.strerror or error}",

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from compiler.diagnostics import SpecError
 from runtime.data import DataSource
+from runtime.preprocessing import Preprocessing
 
 datasets = pytest.importorskip("datasets")
 
@@ -100,3 +101,14 @@ def test_fields_that_exclude_each_other_are_refused(shades, fields, said):
     with pytest.raises(ValidationError) as caught:
         source(shades, **fields)
     assert caught.value.errors()[0]["msg"].startswith(said)
+
+
+def test_classes_in_another_order_are_refused_in_other_data(shades, tmp_path):
+    it = source(shades)
+    known = Preprocessing.of(it.load())
+    assert it.examples(shades, known).size == 30
+    turned = datasets.load_from_disk(str(shades))["test"].cast_column(
+        "kind", datasets.ClassLabel(names=["light", "dark"]))
+    turned.save_to_disk(tmp_path / "turned")
+    with pytest.raises(SpecError, match="F0634"):
+        it.examples(tmp_path / "turned", known)

@@ -122,7 +122,7 @@ def test_a_chart_leaves_out_what_is_no_number_and_thins_out_the_rest() -> None:
     points = [(i, float("nan") if i == 3 else i % 7) for i in range(5000)]
     text = chart("loss", [Line("loss", points)])
     assert "nan" not in text and text.count("L") < 2000
-    assert chart("loss", [Line("loss", [(1, float("inf"))])]) == ""
+    assert chart("loss", [Line("loss", [(1, float("inf")), (float("nan"), 1)])]) == ""
 
 
 def test_a_logarithmic_axis_has_powers_of_ten() -> None:

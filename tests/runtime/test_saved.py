@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from compiler.diagnostics import SpecError
+from runtime import preprocessing
 from runtime.data.dataset import Part
 from runtime.saved import Trained, _batches, load
 
@@ -129,3 +131,10 @@ def test_the_environment_names_versions_and_nobody(finished: Path) -> None:
     found = json.loads(text)
     assert found["packages"]["jax"] and found["devices"][0]["count"] >= 1
     assert str(Path.home()) not in text
+
+
+def test_preprocessing_keeps_names_that_are_no_utf_8(trained: Trained, tmp_path: Path) -> None:
+    meaning = replace(trained.preprocessing.meaning, labels={"label": ("caf\udce9", "é")})
+    known = replace(trained.preprocessing, meaning=meaning)
+    preprocessing.write(tmp_path / "known.json", known)
+    assert preprocessing.read(tmp_path / "known.json").meaning.labels == meaning.labels

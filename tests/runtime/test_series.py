@@ -232,3 +232,17 @@ def test_new_rows_are_read_as_those_of_the_training_were(tmp_path):
                             (rows, "input 1 holds 2 series"),
                             (rows_of(range(9), "c"), "the model does not know the series `c`")]:
         assert complaint(lambda wrong=wrong: it.encode([wrong], fitted)).headline == headline
+
+
+@pytest.mark.parametrize("rule", ["previous", "interpolate"])
+def test_gaps_in_new_rows_are_filled_as_those_of_the_training_were(tmp_path, rule):
+    every = rows_of(range(30))
+    rows = [row for n, row in enumerate(every) if n not in (22, 25, 26)]
+    it = source(series=written(rows, tmp_path / "t.csv"), time="day", gaps=rule, known="feast",
+                columns=["load", "heat"], window=6)
+    data = it.load()
+    fitted = json.loads(json.dumps(data.fitted))
+    part = it.encode([rows], fitted)
+    # The last window of the test part forecasts the same two days.
+    for field in ("past", "known"):
+        np.testing.assert_allclose(part.arrays[field][0], data.test.arrays[field][-1], rtol=1e-5)

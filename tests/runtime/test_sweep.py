@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,6 +135,35 @@ def test_a_result_that_optuna_was_not_told_of_is_not_made_again(
     again: list[Trial] = []
     assert sweep.run(one, tmp_path, lambda trial, best: again.append(trial), resume=True) == [made]
     assert again == []
+
+
+def test_a_grid_ends_with_its_last_combination(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("optuna")
+
+    def make(plan: sweep.Plan, trial: Trial, *others: Any) -> None:
+        trial.score, trial.state = trial.values["width"] / 16, "finished"
+
+    monkeypatch.setattr(sweep, "_make", make)
+    grid = plan(recipe, "search={trials: 9, sampler: grid, space: {width: [4, 16, 8]}}")
+    assert grid.trials == 3
+    told: list[int] = []
+    found = sweep.run(grid, tmp_path, lambda trial, best: told.append(trial.number))
+    assert sorted(trial.values["width"] for trial in found) == [4, 8, 16] and told == [1, 2, 3]
+    assert sweep.run(grid, tmp_path, lambda trial, best: told.append(trial.number),
+                     resume=True) == found
+    assert told == [1, 2, 3]
+
+
+def test_a_trial_whose_figure_is_never_a_number_has_failed_and_is_not_made_again(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(sweep, "execute", lambda *_: SimpleNamespace(best_epoch=1))
+    found = sweep.run(plan(recipe, trials=2), tmp_path, lambda *_: None)
+    assert [trial.state for trial in found] == ["failed", "failed"]
+    assert found[0].note == "`accuracy` was no number on the validation part"
 
 
 def test_two_sweeps_do_not_share_a_folder(recipe: Path, tmp_path: Path) -> None:

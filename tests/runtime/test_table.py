@@ -252,6 +252,9 @@ def test_a_wrong_table_is_told_with_its_line(tmp_path, text, code, place, headli
 @pytest.mark.parametrize("text, headline", [
     ('{"a": 1}\n{"a": }\n', "the line is not JSON"),
     ('{"a": 1}\n[1]\n', "the line is not a JSON object"),
+    ('{"a": 1}\n{"a": 1%s}\n' % ("0" * 5000), "a number with too many digits"),
+    ('{"a": 1}\n{"a": %s}\n' % ("[" * 50000), "nested too deep"),
+    ('{"a": 1, "b": 1}\n{"a": 1%s, "b": 1}\n' % ("0" * 400), "`a` is too large"),
 ])
 def test_a_wrong_line_of_json_is_told(tmp_path, text, headline):
     path = tmp_path / "t.jsonl"

@@ -110,7 +110,9 @@ def test_what_is_not_there_ends_predicting_before_it_begins(
 
 
 @pytest.mark.parametrize("wrong, code", [
-    ("[1,", "F0630"), ("[[1, 2]]", "F0811"), ('{"picture": [1]}', "F0811"), ("seven", "F0630")])
+    ("[1,", "F0630"), ("[" * 50000, "F0630"), (f"[{'1' * 5000}]", "F0630"), ("[[1, 2]]", "F0811"),
+    (json.dumps(np.full((8, 8, 1), np.nan).tolist()), "F0811"), ('{"picture": [1]}', "F0811"),
+    ("seven", "F0630")])
 def test_an_input_that_cannot_be_read_has_an_error_and_the_others_are_predicted(
     run: Run, finished: Path, wrong: str, code: str,
 ) -> None:
@@ -123,6 +125,27 @@ def test_an_input_that_cannot_be_read_has_an_error_and_the_others_are_predicted(
     assert "label" in told[0] and "label" in told[2] and told[0]["label"] == told[2]["label"]
     assert set(told[1]) == {"input", "error"} and told[1]["error"].startswith(f"{code}: ")
     assert second in err and "1 of 3 inputs could not be read" in err
+
+
+def test_arrays_and_pictures_are_predicted_together_each_as_it_is_read(
+    run: Run, finished: Path, tmp_path: Path,
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (8, 8), 99).save(tmp_path / "b.png")
+    np.save(tmp_path / "a.npy", np.zeros((1, 8, 8, 1)))
+    files = [tmp_path / "b.png", tmp_path / "a.npy", tmp_path / "b.png"]
+    alone = [run("predict", finished, file).out for file in files]
+    assert run("predict", finished, *files) == (0, "".join(alone), "")
+
+
+def test_a_name_that_is_no_utf_8_is_written_with_an_escape(
+    run: Run, finished: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runtime.cli.predict.predicted", lambda trained, inputs, batch: [
+        ("pic\udcff.png", {"label": "é"}) for _ in inputs])
+    status, out, err = run("predict", finished, "-", stdin="[1]\n")
+    assert (status, err) == (0, "") and '"é"' in out
+    assert json.loads(out)["input"] == "pic\udcff.png"
 
 
 def test_files_that_are_no_arrays_are_told_and_passed_over(
@@ -234,6 +257,26 @@ def test_files_are_read_by_what_they_are(tmp_path: Path) -> None:
         values("empty", "file")
 
 
+def test_within_a_text_only_a_line_feed_ends_a_line() -> None:
+    found = gather(["-"], Form("text"), io.StringIO('one\u2028two\n\n{"text": "a\x85b\x0c"}'))
+    assert [named.value for named in found[:1]] == ["one\u2028two"]
+    assert [named.name for named in found] == ["standard input:1", "standard input:3"]
+
+
+@pytest.mark.parametrize("path, stdin, said", [
+    ("what a text " * 99, b"", "there is no file or folder `what a text what"),
+    ("a\0b", b"", "there is no file or folder"),
+    ("-", b"caf\xe9", "standard input is not UTF-8"),
+])
+def test_a_text_in_the_place_of_a_file_and_what_is_no_text_are_diagnostics(
+    path: str, stdin: bytes, said: str,
+) -> None:
+    with pytest.raises(SpecError, match="F0630") as caught:
+        gather([path], Form("text"), io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+    assert said in caught.value.diagnostics[0].headline
+    assert len(caught.value.diagnostics[0].headline) < 120
+
+
 def test_a_table_with_a_row_of_another_length_is_a_diagnostic(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n3\n")
     (found,) = gather([str(tmp_path / "a.csv")], Form("row"), io.StringIO())
@@ -261,6 +304,9 @@ def test_a_series_is_its_last_rows_in_the_models_units() -> None:
     rows = [{"a": str(i), "b": "5", "c": "x"} for i in range(6)]
     assert as_series(rows, scale, 3, "t").tolist() == [[1.0, 5.0], [1.5, 5.0], [2.0, 5.0]]
     for spoilt, code in ((rows[:2], "F0811"), ([{"a": "1"}] * 3, "F0632"),
-                         ([{"a": "1", "b": "?"}] * 3, "F0633")):
+                         ([{"a": "1", "b": "?"}] * 3, "F0633"),
+                         ([{"a": "1", "b": "nan"}] * 3, "F0633"),
+                         ([{"a": "1", "b": 10**400}] * 3, "F0633"),
+                         ([[1, 2], [1, 2], {"a": "1", "b": "2"}], "F0633")):
         with pytest.raises(SpecError, match=code):
             as_series(spoilt, scale, 3, "t")
