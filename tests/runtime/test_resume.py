@@ -492,7 +492,7 @@ def test_sigterm_ends_a_command_with_143_and_resume_takes_the_latest_run(command
     due = Keeper.due
 
     def signalled(self, progress, **named):
-        if progress.step == 7:
+        if progress.step == 9:
             os.kill(os.getpid(), signal.SIGTERM)
         return due(self, progress, **named)
 
@@ -500,10 +500,10 @@ def test_sigterm_ends_a_command_with_143_and_resume_takes_the_latest_run(command
         patched.setattr(Keeper, "due", signalled)
         status, _, err = command("recipe.yaml")
     assert status == 143
-    assert err == "stopped by SIGTERM after step 7; go on with --resume --out runs/small-1\n"
+    assert err == "stopped by SIGTERM after step 9; go on with --resume --out runs/small-1\n"
     status, out, err = command("recipe.yaml", "--resume")
     assert (status, err) == (0, "") and out.endswith("runs/small-1\n")
-    assert "goes on from step 7" in out
+    assert "goes on from step 9" in out
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
