@@ -86,11 +86,12 @@ def _checked(title: str, name: str, value: Any, kind: TensorType) -> np.ndarray:
             raise _misfit(title, f"has numbers outside 0 … {kind.vocabulary - 1}, "
                                   f"which are all that `{name}` holds", "")
         return array.astype(np.int32)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _misfit(title, f"holds a value for `{name}` that is not a number or not finite",
-                      "fill such values in")
-    scale = FULL_SCALE.get(array.dtype.name)
-    return array.astype(np.float32) / np.float32(scale or 1)
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise _misfit(title, f"holds a value for `{name}` that is not a number or not finite, or "
+                             "too large for float32", "fill such values in")
+    return values / np.float32(FULL_SCALE.get(array.dtype.name) or 1)
 
 
 def _stacked(rows: list[np.ndarray], kind: TensorType) -> tuple[np.ndarray, np.ndarray | None]:

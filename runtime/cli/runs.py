@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from compiler.tree import plain
 from runtime.cli.terminal import bold, columns, short, width
 from runtime.folder import METRICS, SPEC, SUMMARY
 from runtime.report.console import figure, span
+from runtime.report.jsonl import finite
 
 # Sections of a spec that say what was trained and how; the others do not change a result.
 # Of a comparison: the least columns for a value, and the most for the name of one.
@@ -34,7 +36,7 @@ def list_runs(root: Path, *, json: bool) -> None:
             help="train one with `compile-and-train RECIPE`, or say where they are with `--in`")])
     found = [_told(folder, root) for folder in _folders(root)]
     if json:
-        print(json_.dumps(found, indent=2, ensure_ascii=False))
+        print(json_.dumps(finite(found), indent=2, ensure_ascii=False))
         return
     if not found:
         print(f"no runs in {root}")
@@ -66,8 +68,8 @@ def compare(names: Sequence[str], root: Path, *, json: bool) -> None:
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({_word(spec.get(key)) for spec in specs}) > 1]
     if json:
-        print(json_.dumps({"runs": told, "differences": {
-            key: [spec.get(key) for spec in specs] for key in differing}},
+        print(json_.dumps(finite({"runs": told, "differences": {
+            key: [spec.get(key) for spec in specs] for key in differing}}),
             indent=2, ensure_ascii=False))
         return
     # The validation part is told where a run has no other.
@@ -151,7 +153,7 @@ def _folders(root: Path) -> list[Path]:
 def _find(name: str, root: Path) -> Path:
     """The folder of a run, finished or not, by its path or its name."""
     for folder in (Path(name), root / name):
-        if (folder / SPEC).exists() and (folder / METRICS).exists():
+        if os.path.exists(folder / SPEC) and os.path.exists(folder / METRICS):
             return folder
     raise SpecError([diagnostic("F0810", f"`{name}` is not the folder of a run",
                                 help="`flaxspec runs` lists the runs there are")])
@@ -161,7 +163,7 @@ def _told(folder: Path, root: Path) -> dict[str, Any]:
     """What is known of a run at a glance."""
     summary = _json(folder / SUMMARY)
     begun = 0
-    for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
+    for line in (folder / METRICS).read_text(encoding="utf-8", errors="replace").split("\n"):
         begun += '"event": "epoch"' in line
     test, validation = summary.get("test", {}), summary.get("validation", {})
     here = folder.relative_to(root) if folder.is_relative_to(root) else folder

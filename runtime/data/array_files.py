@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
 import zipfile
 import zlib
@@ -109,7 +110,7 @@ def open_archive(path: Path) -> Archive:
         SpecError: F0630 it is neither.
     """
     called = f"`{shown(path)}`"
-    if path.is_dir():
+    if os.path.isdir(path):  # `Path.is_dir` fails where a name is too long
         files: dict[str, Path] = {}
         for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != "."):
             name = file.relative_to(path).as_posix()

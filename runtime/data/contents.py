@@ -217,14 +217,24 @@ def converted(array: np.ndarray, field: Content, where: str, called: str) -> np.
                 notes=_how_many(wrong.any(axis=1)),
                 help=f"correct the rows, or the number of classes of `{called}`")])
         return np.ascontiguousarray(array, np.int32)
-    if array.dtype.kind == "f" and not (finite := np.isfinite(rows).all(axis=1)).all():
+    if array.dtype.kind == "f" and not (finite := _fits(rows).all(axis=1)).all():
         row = int(np.argmin(finite))
         raise SpecError([diagnostic(
-            "F0633", f"row {row:,} of {where} holds a value that is not a number or not finite",
+            "F0633", f"row {row:,} of {where} holds a value that is not a number or not finite, "
+                     "or too large for float32",
             notes=_how_many(~finite),
             help="fill such values, or leave the rows out")])
     is_image = array.dtype == np.uint8 and kind.axes[-1:] == ("channels",) and len(shape) > 1
     return np.ascontiguousarray(array, np.uint8 if is_image else np.float32)
+
+
+def _fits(values: np.ndarray) -> np.ndarray:
+    """Whether floats are finite as float32."""
+    import numpy as np
+
+    if values.dtype.itemsize <= 4:
+        return np.isfinite(values)
+    return np.abs(values) <= np.finfo(np.float32).max
 
 
 def _how_many(wrong: Any) -> list[str]:

@@ -146,7 +146,7 @@ def scan(
     """
     try:
         names = folders_in(root)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         raise _not_a_folder(root, error) from None
     parts: dict[str, Path] = {}
     if any(PART_FOLDERS.get(name.lower()) == "train" for name in names):
@@ -198,7 +198,7 @@ def files_below(root: Path, suffixes: tuple[str, ...]) -> list[str]:
     """
     try:
         return sorted(_files(str(root), str(root), suffixes))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         raise _not_a_folder(root, error) from None
 
 
@@ -277,7 +277,7 @@ def check_classes(found: Mapping[str, Mapping[str, list[str]]], root: Path) -> N
                 help="rename or remove its folder")])
 
 
-def _not_a_folder(root: Path, error: OSError) -> SpecError:
+def _not_a_folder(root: Path, error: Exception) -> SpecError:
     """What is wrong with a folder that cannot be listed."""
     if isinstance(error, FileNotFoundError):
         beside = [p.name for p in root.parent.iterdir() if p.is_dir()] if (
@@ -286,6 +286,7 @@ def _not_a_folder(root: Path, error: OSError) -> SpecError:
         return SpecError([diagnostic(
             "F0630", f"there is no folder `{root}`", notes=[near] if near else (),
             help="correct the path; a relative one begins where the spec lies")])
-    reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
+    reason = "it is a file" if isinstance(error, NotADirectoryError) else (
+        getattr(error, "strerror", None) or str(error))
     return SpecError([diagnostic("F0630", f"`{root}` cannot be read as a folder: {reason}",
                                  help="give a folder")])

@@ -106,6 +106,11 @@ class MaskFolder(Parted):
         """A folder with two folders in it that are called as those of the recipe are."""
         files_below(path, SUFFIXES)  # complains where it is no folder
         pictures, masks = (path / Path(folder).name for folder in (self.pictures, self.masks))
+        if pictures == masks:
+            raise SpecError([diagnostic(
+                "F0634", f"the pictures and the masks of the recipe are both in a folder "
+                         f"`{pictures.name}`, which are one in `{path}`",
+                help="call them otherwise in the recipe and where the other data is")])
         found = pairs(pictures, masks)
         return self._part(pictures, masks, *([name for files in found.values()
                                               for name in files[side]] for side in (0, 1)))
@@ -134,7 +139,7 @@ def pairs(pictures: Path, masks: Path) -> Pairs:
 
     Raises:
         SpecError: F0630 there is no such folder, F0631 it is empty, F0634 a picture has no mask,
-            or a mask no picture.
+            or a mask no picture, or two are called alike.
     """
     found = []
     for folder in (pictures, masks):
@@ -144,7 +149,14 @@ def pairs(pictures: Path, masks: Path) -> Pairs:
                 "F0631", f"`{folder}` has no pictures",
                 notes=[f"files that count as pictures: {', '.join(SUFFIXES)}"],
                 help="give the folder that holds them")])
-        found.append({name.rpartition(".")[0]: name for name in names})
+        stems: dict[str, str] = {}
+        for name in names:
+            other = stems.setdefault(name.rpartition(".")[0], name)
+            if other != name:
+                raise SpecError([diagnostic(
+                    "F0634", f"`{folder}` has both `{other}` and `{name}`",
+                    help="endings do not tell masks apart: rename or remove one of them")])
+        found.append(stems)
     for here, there, what, other in ((found[0], found[1], "picture", "mask"),
                                      (found[1], found[0], "mask", "picture")):
         if alone := sorted(set(here) - set(there)):

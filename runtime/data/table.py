@@ -134,12 +134,19 @@ class TableFile(Rows):
         from runtime.data.dataset import Part
         from runtime.data.tabular import read_table
 
-        table = self.usable(read_table(path, delimiter=self.delimiter))
+        names = [*known.fitted["columns"], *known.fitted["categories"]]
+        table = self.usable(read_table(path, delimiter=self.delimiter), names)
         (goal,) = self.targets()
         return Part(self._inputs(table, known.fitted) | {goal: self._goal(table, known.fitted)},
                     names=table.places())
 
-    def usable(self, table: Table) -> Table:
+    def usable(self, table: Table, columns: Sequence[str] | None = None) -> Table:
+        """A table without the rows that the recipe passes over.
+
+        Args:
+            table: the table.
+            columns: what inputs are made of; all that the table has where not given.
+        """
         if self.missing != "drop":
             return table
         import numpy as np
@@ -148,7 +155,8 @@ class TableFile(Rows):
 
         kept = np.ones(table.size, bool)
         numeric = self.classes is None
-        for name in [*(self.target or ()), *(self.labels or ()), *self._columns_of(table)]:
+        inputs = self._columns_of(table) if columns is None else columns
+        for name in [*(self.target or ()), *(self.labels or ()), *inputs]:
             number = name not in self.categories and (numeric or name not in (self.target or ()))
             kept &= ~np.isnan(table.numbers(name)) if number else np.array(
                 [text is not None for text in table.texts(name)])

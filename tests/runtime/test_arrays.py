@@ -214,9 +214,10 @@ def test_a_label_that_is_no_class_is_named_with_its_row(tmp_path, value):
     assert "row 17 of `y`" in text and "no whole number from 0 to 2" in text
 
 
-def test_a_value_that_is_not_finite_is_named_with_its_row(tmp_path):
-    values = IMAGES.astype(np.float32)
-    values[4, 1, 1] = np.nan
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e39])
+def test_a_value_that_is_not_finite_as_float32_is_named_with_its_row(tmp_path, value):
+    values = IMAGES.astype(np.float64)
+    values[4, 1, 1] = value
     assert "row 4 of `x`" in complaint(folder(tmp_path, x=values, y=LABELS), "F0633")
 
 

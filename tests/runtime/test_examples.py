@@ -345,6 +345,27 @@ def test_folders_of_masks_have_parts_and_are_read_when_asked_for(tmp_path: Path)
     np.testing.assert_array_equal(np.asarray(lazy.train.arrays["mask"]), kept.train.arrays["mask"])
 
 
+def test_two_files_that_are_called_alike_are_told_among_pictures_with_masks(
+    tmp_path: Path,
+) -> None:
+    fields = folders_of_masks(tmp_path)
+    twin = tmp_path / "set" / "pictures" / "3.bmp"
+    Image.open(twin.with_suffix(".png")).save(twin)
+    with pytest.raises(SpecError, match="F0634.*has both `3.bmp` and `3.png`"):
+        source(fields).load()
+
+
+def test_columns_that_nobody_asks_for_may_miss_values_in_other_data(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n % 2}\n" for n in range(20))
+    (tmp_path / "t.csv").write_text(f"a,b\n{rows}")
+    it = source({"table": str(tmp_path / "t.csv"), "target": "b", "classes": 2,
+                 "missing": "drop", **WHOLE})
+    known = known_of(it, tmp_path)
+    (tmp_path / "more.csv").write_text("note,b,a\nhello,1,5\n,0,7\n,0,\n")
+    part = it.examples(tmp_path / "more.csv", known)
+    assert part.size == 2 and part.arrays["label"].tolist() == [1, 0]
+
+
 def test_a_series_that_the_model_does_not_know_is_named(tmp_path: Path) -> None:
     it = source(series(tmp_path) | WHOLE)
     known = known_of(it, tmp_path)

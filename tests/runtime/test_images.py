@@ -352,3 +352,8 @@ def test_a_model_for_fewer_classes_than_there_are_folders_is_refused(tmp_path):
         execute(recipe(tmp_path, RECIPE.replace("dense: 3", "dense: 2")), tmp_path / "run", "test")
     (found,) = caught.value.diagnostics
     assert found.code == "F0617" and "3 classes" in found.headline
+
+
+@pytest.mark.parametrize("name", ["a\0b", "long" * 99])
+def test_what_can_be_no_name_of_a_folder_is_told(tmp_path, name):
+    assert "cannot be read" in complaint(code="F0630", folder=tmp_path / name)

@@ -161,6 +161,17 @@ def test_files_that_are_no_arrays_are_told_and_passed_over(
     assert ["error" in t for t in told] == [True, True, False, False, False]
 
 
+def test_a_run_with_a_figure_that_is_no_number_and_a_spoilt_history_is_listed(
+    run: Run, copied: Callable[..., Path],
+) -> None:
+    folder = copied("odd", test={"accuracy": float("nan")})
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xff")
+    status, out, _ = run("runs", "--json", "--in", folder.parent)
+    (told,) = json.loads(out, parse_constant=pytest.fail)
+    assert status == 0 and told["test"] == {"accuracy": None}
+
+
 @pytest.mark.parametrize("verb", [["evaluate"], ["predict"]])
 def test_what_is_no_run_is_a_diagnostic(run: Run, tmp_path: Path, verb: list[str]) -> None:
     (tmp_path / "x.npy").write_bytes(b"")
