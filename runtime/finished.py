@@ -53,15 +53,18 @@ def finished(
     if report and saves and not (folder / files.REPORT).exists():
         return None  # it was cut off while it wrote its report
     idle = (*IDLE, *SCHEDULE) if reschedule else IDLE
-    before = {name: (folder / name).read_text(encoding="utf-8") for name in spec
-              if (folder / name).exists()}
-    more = [d for d in differences(before, spec) if not d.within(idle)]
+    try:
+        before = {name: (folder / name).read_text(encoding="utf-8") for name in spec
+                  if (folder / name).exists()}
+        more = [f"now asked for: {d}" for d in differences(before, spec) if not d.within(idle)]
+    except (OSError, ValueError, SpecError):  # a checkpoint has its own copy
+        more = [f"what was asked for is not known: its {files.SPEC} cannot be read"]
     if not more:
         return Finished(done, f"nothing to do: {_ended(done, train)}")
     if not saves:
         raise SpecError([diagnostic(
             "F0823", "the run is finished and has no checkpoint to go on from",
-            notes=[f"folder: {folder}", f"now asked for: {more[0]}"],
+            notes=[f"folder: {folder}", more[0]],
             help="begin a new run without `--resume`; `checkpoint: {every: 1 epoch}` keeps runs "
                  "that can be made longer")])
     return None
@@ -76,7 +79,8 @@ def _result(path: Path) -> Result | None:
 
 
 def _ended(result: Result, train: Train) -> str:
-    if train.epochs is not None and result.epochs < train.epochs:
-        return f"ended early after {result.epochs:,} epochs; for more, raise its `patience`"
-    word, count = ("steps", result.steps) if train.epochs is None else ("epochs", result.epochs)
+    word, count, most = ("steps", result.steps, train.steps) if train.epochs is None else (
+        "epochs", result.epochs, train.epochs)
+    if most is not None and count < most:
+        return f"ended early after {count:,} {word}; for more, raise its `patience`"
     return f"finished after {count:,} {word}; for more, --set train.{word}={2 * count}"

@@ -74,7 +74,7 @@ def batch_size_of(run: Path) -> int | None:
     try:
         text = (run / files.SPEC).read_text(encoding="utf-8")
         size = plain(parse(Source(files.SPEC, text), Report()))["train"]["batch_size"]
-    except (OSError, SpecError, KeyError, TypeError):
+    except (OSError, ValueError, SpecError, KeyError, TypeError):
         return None
     return size if isinstance(size, int) else None
 

@@ -217,6 +217,11 @@ def pads(
     return tuple((p, p) if isinstance(p, int) else (p[0], p[1]) for p in spread)
 
 
+def divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that is at most `most`, to suggest; none is above 65,536."""
+    return max(d for d in range(1, min(most, 2**16) + 1) if number % d == 0)
+
+
 def expect_known(size: Any, what: str, remedy: str = "") -> int:
     """`size` as an int.
 

@@ -18,6 +18,7 @@ from compiler.ops.base import (
     Positive,
     ShapeError,
     Window,
+    divisor,
     expect_channels,
     per_axis,
 )
@@ -178,10 +179,10 @@ def check_groups(groups: int, channels: int, filters: int, depthwise: bool) -> N
             f"leave `filters` out, or make it a multiple of {channels}", "filters", "F0406")
     for number, what in ((channels, "channels of the input"), (filters, "filters")):
         if number % groups:
-            fitting = [g for g in range(1, groups + 1) if math.gcd(channels, filters) % g == 0]
+            fitting = divisor(math.gcd(channels, filters), groups)
             raise ShapeError(f"`groups: {groups}` does not divide the {number} {what}",
-                             f"`groups: {fitting[-1]}` divides both the channels and the filters"
-                             if fitting[-1] > 1 else
+                             f"`groups: {fitting}` divides both the channels and the filters"
+                             if fitting > 1 else
                              f"make the channels and the filters multiples of {groups}",
                              "groups", "F0406")
 

@@ -14,6 +14,7 @@ from compiler.ops.base import (
     Positive,
     ShapeError,
     Window,
+    divisor,
     expect_axis,
     expect_channels,
     expect_float,
@@ -111,9 +112,8 @@ class GroupNorm(Norm):
         (x,) = inputs
         channels = expect_channels(x, self.word)
         if channels % self.groups:
-            fitting = [g for g in range(1, self.groups) if channels % g == 0]
             raise ShapeError(f"`groups: {self.groups}` does not divide the {channels} channels",
-                             f"`groups: {fitting[-1]}` does", "groups", "F0406")
+                             f"`groups: {divisor(channels, self.groups)}` does", "groups", "F0406")
         return x
 
     def reach(self, *inputs: TensorType) -> dict[str, Window | None]:

@@ -95,6 +95,14 @@ def test_the_remedy_for_groups_divides_both():
     assert caught.value.help == "`groups: 3` divides both the channels and the filters"
 
 
+@pytest.mark.parametrize(("word", "fields"), [("conv", {**CONV, "filters": 10**30}),
+                                              ("group_norm", {})])
+def test_a_remedy_for_more_groups_than_anybody_has_is_found_at_once(word, fields):
+    with pytest.raises(ShapeError) as caught:
+        operator(word)(**fields, groups=10**29 + 1).infer(floats(8, 8, 10**30))
+    assert caught.value.help.startswith("`groups: 65536` d")
+
+
 @pytest.mark.parametrize(("word", "fields", "size"), [
     ("conv", {**CONV}, "text"),
     ("conv", {**CONV, "padding": "valid"}, "text - 2"),

@@ -250,6 +250,17 @@ def test_a_finished_run_without_checkpoints_is_not_begun_anew(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_finished_run_whose_spec_is_damaged_is_not_begun_anew(tmp_path):
+    text = RECIPE.replace("every: 3", "every: never").replace("epochs: 4", "epochs: 1")
+    go(tmp_path, text=text)
+    for damage in (b"\xff\xfe", b"[: {"):
+        (tmp_path / "spec.yaml").write_bytes(damage)
+        before = contents(tmp_path)
+        with pytest.raises(SpecError, match="F0823(.|\n)*spec.yaml cannot be read"):
+            go(tmp_path, text=text, resume=True)
+        assert contents(tmp_path) == before
+
+
 def test_a_run_that_was_cut_off_in_its_report_is_finished_then(tmp_path, whole):
     go(tmp_path)
     again = At(crash)
@@ -264,6 +275,15 @@ def test_a_run_that_ended_early_says_what_would_make_it_longer(tmp_path):
     again = At(crash)
     go(tmp_path, *early, listener=again, resume=True, report=False)
     assert "ended early after 2 epochs; for more, raise its `patience`" in again.stages[0]
+
+
+def test_a_run_of_steps_that_ended_early_does_too(tmp_path):
+    text = RECIPE.replace("epochs: 4", "steps: 20")
+    early = ("train.early_stop={patience: 1, min_change: 1}",)
+    assert go(tmp_path, *early, text=text).steps == 10
+    again = At(crash)
+    go(tmp_path, *early, text=text, listener=again, resume=True, report=False)
+    assert "ended early after 10 steps; for more, raise its `patience`" in again.stages[0]
 
 
 # ------------------------------------------------------------------- two at the same time
