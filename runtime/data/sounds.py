@@ -216,7 +216,8 @@ def read_wav(path: Path) -> tuple[int, np.ndarray]:
         except wavfile.WavFileWarning as warning:
             raise ValueError(str(warning)) from None
         except Exception as error:  # scipy fails in many ways on broken heads
-            raise ValueError(str(error) or type(error).__name__) from None
+            said = str(error) if isinstance(error, ValueError) else ""
+            raise ValueError(said or "its head is damaged") from None
     match data.dtype.kind, data.dtype.itemsize:
         case "u", 1:
             values = (data.astype(np.float64) - 128) * 256

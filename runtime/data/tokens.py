@@ -179,8 +179,13 @@ class BytePairs(_Tokeniser):
             vocab_size=size or 30_000, min_frequency=self.minimum, show_progress=False,
             special_tokens=["<unknown>"],
             initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet())
-        learnt.train_from_iterator(texts, trainer)
+        learnt.train_from_iterator(map(_whole, texts), trainer)
         return PairVocabulary(learnt)
+
+
+def _whole(text: str) -> str:
+    """A text with ? for halves of characters, which JSON may hold and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class PairVocabulary(Vocabulary):
@@ -198,7 +203,7 @@ class PairVocabulary(Vocabulary):
         return tuple(self.tokenizer.decode([i]) for i in range(self.size))
 
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        return self.tokenizer.encode(_whole(text), add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.tokenizer.decode(list(ids))

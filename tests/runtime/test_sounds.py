@@ -166,8 +166,10 @@ def test_broken_recordings_are_named_and_counted(tmp_path):
     (tmp_path / "low" / "1.wav").write_text("hello")
     half = (tmp_path / "low" / "2.wav").read_bytes()
     (tmp_path / "low" / "2.wav").write_bytes(half[:70])
+    (tmp_path / "high" / "0.wav").write_bytes(half[:16])
     text = complaint(tmp_path, "F0630")
-    assert "3 recordings in" in text and "low/0.wav: the file is empty" in text
+    assert "high/0.wav: its head is damaged" in text
+    assert "4 recordings in" in text and "low/0.wav: the file is empty" in text
     assert "low/1.wav: " in text and "low/2.wav: " in text
 
 

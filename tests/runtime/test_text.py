@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from compiler.diagnostics import SpecError
 from runtime.data import DataSource
-from runtime.data.tokens import Characters, Words, vocabulary_from
+from runtime.data.tokens import BytePairs, Characters, Words, vocabulary_from
 from runtime.data.windows import chunks
 
 TEXT = "the cat sat on the mat. the dog sat on the log.\n" * 20
@@ -137,6 +137,12 @@ def test_byte_pairs_learn_as_many_tokens_as_asked_and_know_every_byte(file):
     assert vocabulary.size <= 270
     assert vocabulary.decode(vocabulary.encode("żółw 🐢")) == "żółw 🐢"
     assert len(vocabulary.encode(TEXT)) < len(TEXT) / 2
+
+
+def test_byte_pairs_take_half_a_character_as_json_may_hold_it():
+    pytest.importorskip("tokenizers")
+    vocabulary = BytePairs().fit(["half \ud800 of one"], 270)
+    assert vocabulary.decode(vocabulary.encode("\udc80 of")) == "? of"
 
 
 def test_byte_pairs_may_come_from_a_file_whose_size_must_fit(file, tmp_path):
