@@ -14,6 +14,7 @@ from compiler.types import TensorType
 from runtime.mixing import check_mix
 from runtime.patterns import check_patterns
 from runtime.recipe import Training, check_training
+from runtime.tasks.labelling import Labelling
 from runtime.tasks.language_modelling import LanguageModelling
 
 
@@ -35,9 +36,24 @@ def check_recipe(
     inputs = check_training(
         training, {v.name: v.type for v in graph.inputs}, outputs, report)
     check_judges(training, outputs, tree, report)
+    _check_marks(training, report)
     if len(inputs) == len(graph.inputs):
         check_train(training, graph, inputs, report)
     return inputs
+
+
+def _check_marks(training: Training, report: Report) -> None:
+    """Report places without a class that the data marks and the task would take for one."""
+    task = training.task
+    if not isinstance(task, Labelling):
+        return
+    mark = training.data.marks().get(task.target)
+    if mark is not None and mark != task.ignored:
+        report.error(
+            "F0611", f"in `{task.target}` of {training.data.title} {mark} marks places without a "
+                     "class, and the task does not leave them out", training.spans["task"],
+            help=f"say `task: {{{task.word}: {{ignore: {mark}}}}}`"
+            if "ignore" in type(task).model_fields else "take `ignore` away")
 
 
 def check_train(

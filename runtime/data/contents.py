@@ -120,6 +120,10 @@ class Declared(Parted):
             return tuple(self.predict)
         return tuple(name for name in self.declared if name in ("label", "target"))
 
+    def marks(self) -> dict[str, int]:
+        return {name: field.ignore for name, field in self.declared.items()
+                if field.ignore is not None}
+
     def pictures(self) -> list[str]:
         """The inputs that can be normalised: floats with channels."""
         return [name for name, kind in self.fields().items()

@@ -86,6 +86,9 @@ class MaskFolder(Parted):
     def targets(self) -> tuple[str, ...]:
         return ("mask",)
 
+    def marks(self) -> dict[str, int]:
+        return {} if self.ignore is None else {"mask": self.ignore}
+
     def load(self) -> Dataset:
         self.fetch()
         pictures, masks = Path(self.pictures), Path(self.masks)

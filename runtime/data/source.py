@@ -74,6 +74,10 @@ class Source(Section):
         """The fields that are there to be predicted: no model input is bound to them."""
         raise NotImplementedError
 
+    def marks(self) -> Mapping[str, int]:
+        """For fields with a class for each place the number that marks places without one."""
+        return {}
+
     def load(self) -> Dataset:
         """Read the data and cut it into its parts.
 

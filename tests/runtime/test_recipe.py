@@ -193,3 +193,22 @@ def test_check_tells_of_figures_and_of_the_search_too():
     assert [(d.code, d.labels[0].span.line, d.headline) for d in report.errors] == [
         ("F0611", 14, "`acuracy` is not a figure of classification"),
         ("F0611", 15, "`los` is not a figure of classification")]
+
+
+@pytest.mark.parametrize("task, wrong", [
+    ("segmentation", True), ("{segmentation: {ignore: 254}}", True),
+    ("{segmentation: {ignore: 255}}", False)])
+def test_a_mark_of_places_without_a_class_is_told_to_the_task_too(task, wrong):
+    text = textwrap.dedent(f"""\
+        flaxspec: 1
+        inputs: {{image: {{shape: [4, 4, 3]}}}}
+        model: [{{conv: {{filters: 2, kernel: 1}}}}]
+        data: {{masks: a, pictures: b, size: 4, classes: 2, ignore: 255}}
+        task: {task}
+        train: {{epochs: 1, batch_size: 8, optimizer: {{adam: 0.001}}}}
+        """)
+    if not wrong:
+        prepare(Source("recipe.yaml", text), Report())
+        return
+    ((code, line, _, headline),) = complaints(text)
+    assert (code, line) == ("F0611", 5) and "255 marks places without a class" in headline
