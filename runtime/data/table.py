@@ -243,7 +243,11 @@ class TableFile(Rows):
         from runtime.data.columns import kinds, numbers
 
         values = numbers(table, fitted["columns"], fitted["fill"])
-        columns = [(values - np.array(fitted["mean"])) / np.array(fitted["deviation"])]
+        values = (values - np.array(fitted["mean"])) / np.array(fitted["deviation"])
+        for row, column in np.argwhere(np.abs(values) > np.finfo(np.float32).max)[:1].tolist():
+            name = fitted["columns"][column]
+            raise table.wrong(row, name, f"`{name}` is too large for float32")
+        columns = [values]
         fields: dict[str, np.ndarray] = {}
         for name, known in fitted["categories"].items():
             found = kinds(table, name, known["names"], known["fill"])

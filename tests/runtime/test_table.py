@@ -129,6 +129,15 @@ def test_new_rows_are_read_as_those_of_the_training_were(file):
     assert set(part.arrays) == {"features"}
 
 
+def test_a_number_beyond_float32_is_told(file):
+    it = source(table=file, target="kind", classes=2, columns="weight", normalise=False,
+                duplicates="allow")
+    fitted = it.load().fitted
+    with pytest.raises(SpecError, match="F0633.*too large for float32") as caught:
+        it.encode([{"weight": 1}, {"weight": -1e39}], fitted)
+    assert "input 2" in caught.value.diagnostics[0].notes
+
+
 def test_an_answer_in_a_new_row_is_passed_by(file):
     it = source(table=file, columns=NUMBERS, target="kind", classes=2)
     fitted = it.load().fitted
