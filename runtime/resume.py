@@ -18,6 +18,7 @@ from compiler.program import Program
 from compiler.source import Source
 from compiler.targets.canonical import canonical_files
 from compiler.tree import plain
+from compiler.version import VERSION
 from runtime import folder as files
 from runtime.optim import schedule
 from runtime.optim_document import Call, Run, Steps
@@ -34,7 +35,7 @@ FREE = ("name", "summary", "source", "facts", "train.checkpoint", "train.early_s
 # What `--reschedule` sets free besides.
 SCHEDULE = ("train.optimizer", "train.clip")
 SHOWN = 20  # differences that an error lists
-PACKAGES = ("flaxspec", "jax", "jaxlib", "flax", "optax", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 Spec = Mapping[str, str]  # the files of a resolved spec, by name
 
@@ -254,7 +255,7 @@ def bits(placement: Placement, kernels: str, steps_per_dispatch: int) -> dict[st
         "devices": len(placement.devices), "device": placement.devices[0].device_kind,
         "platform": placement.devices[0].platform, "machine": platform.machine(),
         "kernels": kernels, "steps_per_dispatch": steps_per_dispatch,
-        **{name: _version(name) for name in PACKAGES}}
+        "flaxspec": VERSION, **{name: _version(name) for name in PACKAGES}}
 
 
 def other_bits(saved: Saved, now: Mapping[str, Any]) -> list[str]:

@@ -23,9 +23,11 @@ class JsonLines(Listener):
                   "steps": beginning.steps, "device": beginning.device}
         if beginning.done and isinstance(self._target, Path):
             # The run goes on, perhaps for longer than its file says.
-            _, *lines = self._target.read_text(encoding="utf-8").splitlines(keepends=True)
+            # What became of the file is no reason to lose the run.
+            before = self._target.read_bytes() if self._target.exists() else b""
             partial = self._target.with_name(f"{self._target.name}.partial")
-            partial.write_text("".join([_line(record), *lines]), encoding="utf-8")
+            partial.write_bytes(b"".join([
+                _line(record).encode(), *before.splitlines(keepends=True)[1:]]))
             partial.replace(self._target)
         else:
             self.write(record)
@@ -70,7 +72,7 @@ def finite(value: Any) -> Any:
 def read_events(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; those that were cut off are left out."""
     events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             event = json.loads(line)
         except ValueError:

@@ -16,6 +16,7 @@ from compiler.lower.kernels import choice, max_pool, recurrent, strided, winogra
 from compiler.lower.kernels.batch_norm import batch_norm
 from compiler.lower.kernels.convolution import convolve, plain
 from compiler.lower.kernels.product import product
+from compiler.lower.kernels.recurrent_conv import conv_lstm
 
 ONE = (1, 1)
 SIZES = st.tuples(st.integers(3, 7), st.integers(3, 7))
@@ -229,7 +230,8 @@ def test_layers_may_be_recomputed_and_mapped_over():
     assert distance(many[0], gradient) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["convolution", "1×1", "norm", "max pool", "rnn", "lstm", "gru"])
+@pytest.mark.parametrize("name", [
+    "convolution", "1×1", "norm", "max pool", "rnn", "lstm", "gru", "conv_lstm"])
 def test_forward_mode_is_an_error_that_names_the_switch(name):
     x, kernel = arrays((1, 4, 4, 3), (3, 3, 3, 2), dtype=np.float32)
     steps, into, again = arrays((1, 2, 3), (3, 24), (6, 24), dtype=np.float32)
@@ -244,6 +246,8 @@ def test_forward_mode_is_an_error_that_names_the_switch(name):
             return batch_norm(scale * x, jnp.ones(3), jnp.ones(3), None, 1e-5)[0]
         if name == "max pool":
             return max_pool.max_pool(scale * x, (2, 2), (2, 2), ((0, 0), (0, 0)))
+        if name == "conv_lstm":  # of its recurrent kernel alone
+            return conv_lstm(x[:, None], jnp.ones((1, 1, 3, 8)), scale * jnp.ones((1, 1, 2, 8)))[0]
         layer = getattr(recurrent, name)
         return layer(scale * steps, into[:, :6 * gates], again[:, :6 * gates])[0]
 

@@ -17,6 +17,7 @@ from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
 from runtime import checkpoint
 from runtime.execution import Wish, execute
+from runtime.report.jsonl import read_events
 from runtime.report.listener import Listener
 from runtime.resume import differences
 from runtime.run import prepare
@@ -96,13 +97,17 @@ def go(folder, *assignments, text=RECIPE, listener=None, **wish):
 
 def outcome(folder):
     """All that a run left, without times: weights, the last checkpoint, the history."""
-    saved = checkpoint.latest(folder)
-    assert saved is not None
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         for key in ("seconds", "examples_per_second", "memory"):
             line.pop(key, None)
-    return (folder / "weights.safetensors").read_bytes(), saved.step, saved.arrays(), lines
+    return (*outcome_without_history(folder), lines)
+
+
+def outcome_without_history(folder):
+    saved = checkpoint.latest(folder)
+    assert saved is not None
+    return (folder / "weights.safetensors").read_bytes(), saved.step, saved.arrays()
 
 
 def assert_same(one, other):
@@ -284,6 +289,18 @@ def test_a_run_of_steps_that_ended_early_does_too(tmp_path):
     again = At(crash)
     go(tmp_path, *early, text=text, listener=again, resume=True, report=False)
     assert "ended early after 10 steps; for more, raise its `patience`" in again.stages[0]
+
+
+@pytest.mark.parametrize("history", [None, b"", b"\xff\n\xff\n"])
+def test_a_run_goes_on_whatever_became_of_its_history(tmp_path, whole, history):
+    go(tmp_path, "train.epochs=2")
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.unlink() if history is None else metrics.write_bytes(history)
+    go(tmp_path, resume=True)
+    found = outcome_without_history(tmp_path)
+    assert_same((*found, whole[3]), whole)
+    events = [event["event"] for event in read_events(metrics)]
+    assert events == ["begin", "epoch", "epoch", "epoch", "end"]  # from the last checkpoint on
 
 
 # ------------------------------------------------------------------- two at the same time

@@ -15,6 +15,7 @@ from jax import lax
 from compiler.lower.kernels import recurrent_lstm
 from compiler.lower.kernels.convolution import convolve, plain
 from compiler.lower.kernels.recurrent_core import Recurrence, pick, wide_type
+from compiler.lower.kernels.reverse_only import reverse_only
 
 Array = jax.Array
 
@@ -39,6 +40,9 @@ def conv_lstm(
     Returns:
         The sequence (batch, time, space…, filters) in x's type, 0 at padded steps; the last
         state and the last cell (batch, space…, filters) in float32 or wider.
+
+    Raises:
+        TypeError: it is differentiated forwards.
     """
     batch, time, *space, features = x.shape
     filters, wide = recurrent_kernel.shape[-2], wide_type(x.dtype)
@@ -57,7 +61,8 @@ def conv_lstm(
     if kernels == "reference":
         states, h, c = recurrent_lstm.plain_scan(REFERENCE, *arguments)
     else:
-        states, h, c = recurrent_lstm.scan(CONVOLUTION, *arguments)
+        with reverse_only():
+            states, h, c = recurrent_lstm.scan(CONVOLUTION, *arguments)
     states = states if valid is None else pick(valid, states, 0)
     return jnp.swapaxes(states, 0, 1).astype(x.dtype), h, c
 
