@@ -108,6 +108,7 @@ class StopAt(Listener):
             self.stop.signal = 15
 
 
+@pytest.mark.slow
 def test_a_run_s_bits_do_not_depend_on_how_many_steps_a_call_makes(tmp_path):
     one, arrays, facts = ended(tmp_path / "one", f"{TOGETHER}1")
     assert facts["bits"]["steps_per_dispatch"] == 1

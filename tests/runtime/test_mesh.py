@@ -51,6 +51,7 @@ train: {epochs: 1, batch_size: 54, optimizer: {sgd: 0.1}}
 """
 
 
+@pytest.mark.slow
 def test_four_devices_give_the_weights_statistics_and_figures_of_one():
     script = Path(__file__).with_name("four_devices.py")
     environment = os.environ | {
@@ -86,6 +87,7 @@ train: {epochs: 1, batch_size: 255, optimizer: {sgd: 0.1}}
 """
 
 
+@pytest.mark.slow
 def test_two_processes_read_every_example_once_and_give_the_weights_of_one():
     script = str(Path(__file__).with_name("two_processes.py"))
     with socket.socket() as free:

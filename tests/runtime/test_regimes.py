@@ -150,6 +150,7 @@ def test_sequences_are_cut_with_their_targets_and_lengths():
 # ----------------------------------------------------------------------------------- runs
 
 
+@pytest.mark.slow
 def test_a_run_in_pieces_with_changing_batches_learns_and_counts_its_steps():
     result, history, _ = run("train.epochs=6", "train.accumulate=2",
                              "train.batch_size_changes={1 epoch: 64}")
@@ -247,6 +248,7 @@ def test_a_row_that_fills_up_the_batch_is_nobodys_partner():
     assert (partner[:20] < 20).all()
 
 
+@pytest.mark.slow
 def test_a_probability_leaves_some_rows_as_they_are():
     share = mixing(Mix(mixup=1.0, cutmix=1.0, probability=0.25), FIELDS)(
         pictures(400), jax.random.key(3)).mixing.share
@@ -274,6 +276,7 @@ def test_the_loss_of_mixed_rows_is_that_of_both_targets_in_their_shares():
     assert float(found.total / found.weight) == pytest.approx(float(expected.mean()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_mixes_learns():
     result, _, _ = run("train.epochs=8", "train.mix={mixup: 0.2, cutmix: 1.0}")
     assert result.test["accuracy"] > 0.7

@@ -165,6 +165,7 @@ AVERAGED = ("train.ema=0.9", "train.accumulate=2", "train.batch_size_changes={2 
             "train.mix={mixup: 0.2}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text, assignments", [(RECIPE, AVERAGED), (READER, ())],
                          ids=["averaged", "carried"])
 def test_averages_mixing_changing_batches_and_carried_states_survive_too(
@@ -177,6 +178,7 @@ def test_averages_mixing_changing_batches_and_carried_states_survive_too(
     assert_same(outcome(tmp_path / "cut"), outcome(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_as_if_it_was_not(tmp_path, compiled_once, whole):
     """Real processes and SIGKILL; the moments are printed where it fails."""
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("every: 3", "every: 1"))

@@ -76,6 +76,7 @@ def test_a_sweep_makes_its_trials_and_goes_on_after_it_was_cut_off(
         sweep.run(plan(recipe, "train.epochs=2"), folder, lambda *_: None, resume=True)
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_cut_off_goes_on_from_its_checkpoint(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
