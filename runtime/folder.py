@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,18 @@ def begin_again(folder: Path, lines: int) -> None:
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write summary.json, where it is, the run was finished."""
-    write_json(folder / SUMMARY, summary)
+    write_json(folder / SUMMARY, finite(summary))
+
+
+def finite(value: Any) -> Any:
+    """The value with null for what JSON has no number for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

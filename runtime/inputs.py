@@ -59,6 +59,7 @@ class Form:
         delimiter: what separates the cells of a table; "" for what its name says.
         key: the column of a table that tells several series apart.
         arrays: for each field that the model takes what its array may be called in an archive.
+        first: the fields whose arrays have the channels before the places, as in the data.
     """
 
     kind: Kind
@@ -66,6 +67,11 @@ class Form:
     delimiter: str = ""
     key: str | None = None
     arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    first: frozenset[str] = frozenset()
+
+    def channels_last(self, name: str, array: np.ndarray) -> np.ndarray:
+        """A field's array (inputs, …) with its channels where the model has them."""
+        return np.moveaxis(array, 1, -1) if name in self.first and array.ndim > 2 else array
 
     def takes(self, path: Path) -> bool:
         """Whether a file in a folder is an input by its name."""
@@ -183,6 +189,8 @@ def _arrays(path: Path, form: Form) -> list[Named]:
         if not values.ndim:
             raise SpecError([diagnostic("F0811", f"`{path}` is a single number",
                                         help="its first axis is that of the inputs")])
+        if len(form.arrays) == 1:
+            values = form.channels_last(next(iter(form.arrays)), values)
         return [Named(f"{path}:{i}", value) for i, value in enumerate(values)]
     archive = open_archive(path)
     found = {}
@@ -190,7 +198,7 @@ def _arrays(path: Path, form: Form) -> list[Named]:
         known = next((word for word in words if word in archive.names), None)
         known = archive.names[0] if known is None and (
             len(form.arrays) == len(archive.names) == 1) else known
-        found[name] = archive.read(known or words[-1])
+        found[name] = form.channels_last(name, archive.read(known or words[-1]))
     sizes = {name: len(array) if array.ndim else 0 for name, array in found.items()}
     if len(set(sizes.values())) > 1:
         raise SpecError([diagnostic(

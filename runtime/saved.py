@@ -173,10 +173,13 @@ class Trained:
         pictures = any(kind.axes == ("height", "width", "channels")
                        for kind in self.wanted.values())
         suffixes = source.suffixes or (PICTURES if pictures else ())
-        own = source.called() if isinstance(source, Arrays) else {}
+        own, first = {}, frozenset()
+        if isinstance(source, Arrays):
+            own, contents = source.called(), source.contents
+            first = frozenset(n for n in contents if contents[n].channels == "first")
         return Form(self.kind, suffixes, getattr(source, "delimiter", ""),
                     getattr(source, "key", None),
-                    {name: own.get(name, (name,)) for name in self.wanted})
+                    {name: own.get(name, (name,)) for name in self.wanted}, first)
 
     def _arrays(self, inputs: Inputs, called: Sequence[str] = ()) -> Part:
         """Arrays in the data's own units as the model takes them."""

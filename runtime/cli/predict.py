@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.diagnostics import SpecError, diagnostic
 from runtime.cli.terminal import bold, columns, show, width
+from runtime.folder import finite
 from runtime.report.console import figure, shown
-from runtime.report.jsonl import finite
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Part

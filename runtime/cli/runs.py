@@ -14,9 +14,8 @@ from compiler.parse import parse
 from compiler.source import Source
 from compiler.tree import plain
 from runtime.cli.terminal import bold, columns, short, width
-from runtime.folder import METRICS, SPEC, SUMMARY
+from runtime.folder import METRICS, SPEC, SUMMARY, finite
 from runtime.report.console import figure, span
-from runtime.report.jsonl import finite
 
 # Sections of a spec that say what was trained and how; the others do not change a result.
 # Of a comparison: the least columns for a value, and the most for the name of one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -138,8 +139,10 @@ def shown(figures: Figures) -> str:
     return "  ".join(f"{name} {figure(name, value)}" for name, value in figures.items())
 
 
-def figure(name: str, value: float) -> str:
-    """A figure as a person reads it: "98.89 %", "0.0412", "14,702"."""
+def figure(name: str, value: float | None) -> str:
+    """A figure as a person reads it: "98.89 %", "0.0412", "14,702"; "–" where it is no number."""
+    if value is None or math.isnan(value):
+        return "–"
     words = name.rpartition("/")[2].split("_")
     if not PERCENT.isdisjoint(words) or words[-1].removeprefix("top").isdigit():
         return f"{100 * value:.2f} %"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any, TextIO
 
+from runtime.folder import finite
 from runtime.report.listener import Beginning, Epoch, Listener, Result
 
 
@@ -56,17 +56,6 @@ class JsonLines(Listener):
 
 def _line(record: dict[str, Any]) -> str:
     return json.dumps(finite(record)) + "\n"
-
-
-def finite(value: Any) -> Any:
-    """The value with null for what JSON has no number for."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ A new way to report is a subclass of `Listener` with the methods that it needs:
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -144,10 +145,12 @@ class Result:
         Raises:
             KeyError: a part is missing.
         """
-        return cls(content["test"], content["epochs"], content["steps"], content["kept_epoch"],
+        test, validation, raw = (
+            {name: math.nan if value is None else value for name, value in figures.items()}
+            for figures in (content["test"], content["validation"], content.get("test_raw", {})))
+        return cls(test, content["epochs"], content["steps"], content["kept_epoch"],
                    content["seconds"], content["params"], content["seed"],
-                   content.get("baselines", {}), content.get("test_raw", {}),
-                   validation=content["validation"])
+                   content.get("baselines", {}), raw, validation=validation)
 
 
 class Listener(Protocol):

@@ -321,3 +321,32 @@ def test_a_series_is_its_last_rows_in_the_models_units() -> None:
                          ([[1, 2], [1, 2], {"a": "1", "b": "2"}], "F0633")):
         with pytest.raises(SpecError, match=code):
             as_series(spoilt, scale, 3, "t")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_arrays_with_channels_in_front_are_read_as_those_that_were_trained_on(
+    tmp_path: Path, name: str,
+) -> None:
+    front = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    np.save(tmp_path / "a.npy", front)
+    np.savez(tmp_path / "a.npz", image=front)
+    form = Form("file", arrays={"image": ("image",)}, first=frozenset({"image"}))
+    found = gather([str(tmp_path / name)], form, io.StringIO())
+    values = [one.value["image"] if name == "a.npz" else one.value for one in found]
+    np.testing.assert_array_equal(np.stack(values), front.transpose(0, 2, 3, 1))
+
+
+def test_a_score_that_is_no_number_is_null_in_json_and_a_dash_to_people(
+    run: Run, copied: Callable[..., Path],
+) -> None:
+    from runtime.folder import write_summary
+    from runtime.report.listener import Result
+
+    folder = copied("one")
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["test"]["accuracy"] = float("nan")
+    write_summary(folder, summary)
+    told = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert told["test"]["accuracy"] is None
+    assert np.isnan(Result.of_json(told).test["accuracy"])
+    assert "accuracy –" in run("runs").out
