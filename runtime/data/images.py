@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from compiler.diagnostics import SpecError, diagnostic, nearest
 from compiler.types import TensorType
-from runtime.data.labelled import Labelled, listed
+from runtime.data.labelled import Labelled, Parted, listed
 from runtime.data.normalise import check_channels
 from runtime.section import problem
 
@@ -41,20 +41,12 @@ def height_and_width(value: Any) -> Any:
     return sizes
 
 
-class Images(Labelled):
-    """A folder of pictures, each in the folder of its class.
+class PictureFiles(Parted):
+    """A source of picture files: what they are brought to, and whether they stay in memory."""
 
-    Gives `image` (height, width, channels), between 0 and 1, and `label`. Folders `train`,
-    `validation` (or `val`) and `test` make the parts where they are there; what is not there
-    is cut from `train`. Classes are numbered in the order of their names.
-    """
-
-    word: ClassVar[str] = "images"
     reads_files: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
-    paths: ClassVar[tuple[str, ...]] = ("images",)
 
-    images: str = Field(min_length=1, description="the folder")
     size: Annotated[list[int], BeforeValidator(height_and_width)] = Field(
         description="height and width that pictures are brought to, in pixels")
     channels: Literal[1, 3] = Field(default=3, description="3 for colours, 1 for grey")
@@ -75,6 +67,24 @@ class Images(Labelled):
         from runtime.data.pictures import Form
 
         return Form(self.size[0], self.size[1], self.channels, self.fit)
+
+    def keeps(self, size: int) -> bool:
+        """Whether pictures of so many bytes are decoded once and kept."""
+        return self.cache == "memory" or self.cache == "auto" and size <= MEMORY
+
+
+class Images(PictureFiles, Labelled):
+    """A folder of pictures, each in the folder of its class.
+
+    Gives `image` (height, width, channels), between 0 and 1, and `label`. Folders `train`,
+    `validation` (or `val`) and `test` make the parts where they are there; what is not there
+    is cut from `train`. Classes are numbered in the order of their names.
+    """
+
+    word: ClassVar[str] = "images"
+    paths: ClassVar[tuple[str, ...]] = ("images",)
+
+    images: str = Field(min_length=1, description="the folder")
 
     def fields(self) -> dict[str, TensorType]:
         shape = (self.size[0], self.size[1], self.channels)
@@ -101,7 +111,7 @@ class Images(Labelled):
                                 "label": np.array(labels, np.int32)},
                                names=np.array(files, object))
         total = sum(part.arrays["image"].nbytes for part in parts.values())
-        if self.cache == "memory" or self.cache == "auto" and total <= MEMORY:
+        if self.keeps(total):
             parts = {name: Part({**part.arrays, "image": part.arrays["image"][:]},
                                 names=part.names) for name, part in parts.items()}
         return self.assembled(parts, self.fields(), {"label": classes},

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 
 from compiler.diagnostics import SpecError, diagnostic
 from compiler.types import TensorType
 from runtime.data.images import (
     CHANNELS,
-    MEMORY,
     PART_FOLDERS,
     SUFFIXES,
+    PictureFiles,
     files_below,
     folders_in,
-    height_and_width,
 )
-from runtime.data.labelled import Classes, Parted, listed
-from runtime.data.normalise import check_channels
+from runtime.data.labelled import Classes, listed
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset, Part
-    from runtime.data.pictures import Form
     from runtime.preprocessing import Preprocessing
 
 Pairs = dict[str, tuple[list[str], list[str]]]
 
 
-class MaskFolder(Parted):
+class MaskFolder(PictureFiles):
     """A folder of pictures, and one of masks that are called as the pictures are.
 
     Gives `image` (height, width, channels), between 0 and 1, and `mask` (height, width). A mask
@@ -39,8 +36,6 @@ class MaskFolder(Parted):
     """
 
     word: ClassVar[str] = "masks"
-    reads_files: ClassVar[bool] = True
-    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     paths: ClassVar[tuple[str, ...]] = ("masks", "pictures")
 
     masks: str = Field(min_length=1, description="the folder of the masks")
@@ -50,25 +45,8 @@ class MaskFolder(Parted):
     ignore: int | None = Field(
         default=None, description="the number that marks pixels without a class, such as 255; the "
                                   "task is told of it, too")
-    size: Annotated[list[int], BeforeValidator(height_and_width)] = Field(
-        description="height and width that both are brought to, in pixels")
-    channels: Literal[1, 3] = Field(default=3, description="3 for colours, 1 for grey")
     fit: Literal["crop", "stretch"] = Field(
         default="crop", description="how other proportions are made to fit: cut off, or distorted")
-    cache: Literal["auto", "memory", "none"] = Field(
-        default="auto", description="whether files are decoded once and kept in memory, or "
-                                    "whenever they are needed; by their size where not given")
-
-    @model_validator(mode="after")
-    def _normalises_its_channels(self) -> Self:
-        check_channels(self.normalise, self.channels)
-        return self
-
-    @property
-    def form(self) -> Form:
-        from runtime.data.pictures import Form
-
-        return Form(self.size[0], self.size[1], self.channels, self.fit)
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +110,7 @@ class MaskFolder(Parted):
             "image": Pictures(files, self.form, pictures),
             "mask": Masks(marked, self.form, masks, len(self.names), self.ignore)}
         total = arrays["image"].nbytes + arrays["mask"].nbytes
-        if self.cache == "memory" or self.cache == "auto" and total <= MEMORY:
+        if self.keeps(total):
             arrays = {name: array[:] for name, array in arrays.items()}
         return Part(arrays, names=np.array(files, object))
 
