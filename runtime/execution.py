@@ -321,7 +321,4 @@ def _write_report(order: _Order, model: Model, dataset: Dataset, result: Result)
 
     prepared, folder = order.prepared, order.folder
     trained = Trained(model, prepared.training, prepared.inputs, Preprocessing.of(dataset), folder)
-    details = result.details
-    if not dataset.test.size and dataset.validation.size:
-        details = trained.evaluate(dataset.validation)[1]
-    write_report(folder, prepared, plan_of(prepared), trained, dataset, details)
+    write_report(folder, prepared, plan_of(prepared), trained, dataset, result.details)

@@ -153,7 +153,9 @@ def train(
         test, raw = evaluate(job, setup, "test", params, rest, pause, details), {}
         if state.ema is not None:
             raw = evaluate(job, setup, "test", state.params, state.rest, pause)
-        validation = evaluate(job, setup, "validation", params, rest, pause)
+        # What is said of the validation part stands for the run where there is no test part.
+        validation = evaluate(
+            job, setup, "validation", params, rest, pause, None if test else details)
     keeper.wait()
     setup.model.put(job.model, params, rest)
     result = Result(test, now.epoch - 1, now.step, now.best_epoch or now.epoch - 1,

@@ -106,7 +106,8 @@ class Result:
         seed: the training seed.
         raw: figures of the test part with the weights as the optimiser left them, where averaged
             ones are kept; else {}.
-        details: what the task has to say of the test part beyond figures: scores by class, …
+        details: what the task has to say of the test part, or of the validation part where there
+            is no other, beyond figures: scores by class, …
         validation: figures of the validation part, with the weights that were kept.
     """
 
