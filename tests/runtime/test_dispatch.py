@@ -20,22 +20,10 @@ from runtime.report.listener import Listener
 from runtime.run import plan_of, prepare
 from runtime.step import one_step, train_step
 from runtime.stopping import Stop, Stopped
+from tests.runtime.small import SMALL
 from tests.runtime.test_step import KEY, copied, images, ready
 
-RECIPE = """\
-flaxspec: 1
-name: small
-inputs:
-  image: {shape: [8, 8, 1]}
-model:
-  - flatten
-  - dense: 12
-  - batch_norm
-  - relu
-  - dropout: 0.1
-  - dense: 10
-data: {dataset: digits, augment: [{shift: 1}]}
-task: classification
+RECIPE = SMALL + """\
 train:
   epochs: 2
   batch_size: 128

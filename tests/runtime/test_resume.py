@@ -22,21 +22,9 @@ from runtime.report.listener import Listener
 from runtime.resume import differences
 from runtime.run import prepare
 from runtime.stopping import Stop, Stopped
+from tests.runtime.small import SMALL
 
-RECIPE = """\
-flaxspec: 1
-name: small
-inputs:
-  image: {shape: [8, 8, 1]}
-model:
-  - flatten
-  - dense: 12
-  - batch_norm
-  - relu
-  - dropout: 0.1
-  - dense: 10
-data: {dataset: digits, augment: [{shift: 1}]}
-task: classification
+RECIPE = SMALL + """\
 train:
   epochs: 4
   batch_size: 256

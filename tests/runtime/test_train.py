@@ -22,21 +22,9 @@ from runtime.loop import Job, train
 from runtime.report.listener import Beginning, Epoch, Listener, Result
 from runtime.run import prepare
 from runtime.step import PureModel, State, train_step, training_loss
+from tests.runtime.small import SMALL
 
-RECIPE = """\
-flaxspec: 1
-name: small
-inputs:
-  image: {shape: [8, 8, 1]}
-model:
-  - flatten
-  - dense: 24
-  - batch_norm
-  - relu
-  - dropout: 0.1
-  - dense: 10
-data: {dataset: digits, augment: [{shift: 1}]}
-task: classification
+RECIPE = SMALL.replace("dense: 12", "dense: 24") + """\
 train:
   epochs: 2
   batch_size: 256
