@@ -87,6 +87,19 @@ def explain(
     run(spec, variant, set_, stage=stage, length=length)
 
 
+@app.command()
+def hash(
+    spec: Spec, variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
+) -> None:
+    """Print the sha256 of the network, and of the recipe.
+
+    However it is written: comments, formatting and names of files do not change it.
+    """
+    from runtime.cli.hash import run
+
+    run(spec, variant, set_, json=json)
+
+
 @app.command("list")
 def list_(
     word: Annotated[str, typer.Argument(

@@ -369,8 +369,8 @@ def test_the_page_shows_what_the_verbs_print(run: Run, monkeypatch: pytest.Monke
 
     page = ROOT / "docs/cli.md"
     text = page.read_text(encoding="utf-8")
-    found, blocks = re.subn(r"```text\n(\$ flaxspec (?:check|plan|explain|list) .*?)\n```", printed,
-                            text, flags=re.S)
+    found, blocks = re.subn(r"```text\n(\$ flaxspec (?:check|plan|explain|hash|list) .*?)\n```",
+                            printed, text, flags=re.S)
     assert blocks > 5
     if os.environ.get("GOLDEN") == "write":
         page.write_text(found, encoding="utf-8")
@@ -388,7 +388,8 @@ def in_a_process(*arguments: str, then: str = "") -> subprocess.CompletedProcess
 @pytest.mark.parametrize("arguments", [
     ["check", "--facts", "resnet152"], ["plan", "resnet152"], ["check", "digits-lstm"],
     ["check", "weather-gru"], ["check", "help-lstm"], ["explain", "resnet18", "--stage", "module"],
-    ["explain", "digits-resnet", "--stage", "resolved"], ["list"]])
+    ["explain", "digits-resnet", "--stage", "resolved"], ["list"],
+    ["hash", "digits-resnet"]])
 def test_nothing_before_the_module_loads_an_array_library(arguments: list[str]) -> None:
     heavy = "('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'rich')"
     done = in_a_process(

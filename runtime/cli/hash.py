@@ -1,0 +1,34 @@
+"""`flaxspec hash`: which network, and which recipe, a spec is."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Sequence
+
+from compiler.diagnostics import Report
+from compiler.pipeline import Request, graph_of, make_program
+from compiler.targets.identity import network_hash
+from runtime.cli.terminal import show
+from runtime.identity import recipe_hash
+from runtime.recipe import Recipe, is_recipe, read_training
+
+
+def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool) -> None:
+    """Print the hashes of a spec.
+
+    Raises:
+        SpecError: the spec has errors.
+    """
+    report = Report()
+    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    program = make_program(request, report)
+    training = None
+    if is_recipe(program.document):
+        training = read_training(program.document, program.tree, report, program.directory)
+    graph = graph_of(program, report)
+    hashes = {"network": network_hash(graph)}
+    if training is not None:
+        hashes["recipe"] = recipe_hash(program, graph, training)
+    show(report.diagnostics)
+    print(json_.dumps(hashes, indent=2) if json else "\n".join(
+        f"{what:<7}  {value}" for what, value in hashes.items()))

@@ -1,0 +1,49 @@
+"""Which recipe a spec is, as a number: equal for equal recipes, however they are written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from compiler.graph import Graph
+from compiler.program import Program
+from compiler.targets.identity import content_hash, network_hash, said
+from compiler.tree import Mapping, plain
+from runtime.data import DataSource
+from runtime.recipe import Training
+
+SCHEME = "flaxspec recipe 1"
+# What of `train` changes no weight.
+_ASIDE = {"log", "checkpoint", "evaluation_batch_size"}
+
+
+def recipe_hash(program: Program, graph: Graph, training: Training) -> str:
+    """The sha256 of a recipe: of its network, and of its data, task and train.
+
+    Values that repeat their default do not count, nor does what changes no weight: `log`,
+    `checkpoint`, `evaluation_batch_size`. Paths of data and of weights to start from count as
+    they are written; what is in those files does not.
+
+    Args:
+        program: the resolved spec.
+        graph: its model.
+        training: its sections.
+    """
+    return content_hash([
+        SCHEME, network_hash(graph), _started_from(program), training.data.tag, _data(program),
+        training.task,
+        {key: value for key, value in said(training.train).items() if key not in _ASIDE}])
+
+
+def _started_from(program: Program) -> str:
+    return program.weights or (_started_from(program.model) if program.model else "")
+
+
+def _data(program: Program) -> dict[str, Any]:
+    """The fields of the data, paths as they are written and none that a data set brings along."""
+    node = program.tree["data"]
+    source = TypeAdapter(DataSource).validate_python(plain(node))
+    own = node if isinstance(node, Mapping) else {}
+    return {key: value for key, value in said(source).items()
+            if key in own or key not in source.paths}
