@@ -157,7 +157,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 # Every code and the title of its page in docs/errors.md. F01 is the YAML text,
 # F02 the document and its fields, F03 names and formulas, F04 shapes and types,
-# F05 limits, F06 files and recipes, F07 facts, F08 running.
+# F05 limits, F06 files and recipes, F07 facts, F08 running, F09 sharing and drawing.
 CODES = {
     "F0101": "the text is not YAML",
     "F0102": "the file cannot be read",
@@ -300,6 +300,9 @@ CODES = {
     "F0824": "a device that is not there",
     "F0825": "a folder that another process works in",
     "F0899": "an internal error",
+    "F0940": "a block to open that a drawing does not have",
+    "F0941": "a drawing with too many boxes",
+    "F0942": "a drawing that cannot be written",
 }
 
 

@@ -100,6 +100,31 @@ def hash(
     run(spec, variant, set_, json=json)
 
 
+@app.command()
+def draw(
+    spec: Annotated[str, typer.Argument(
+        metavar="SPEC", help="A YAML file, a name from the zoo: resnet50, or a run's folder.")],
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="The file to draw: .svg, .html (folds and searches), .md (Mermaid), "
+        ".dot (Graphviz); a tree of lines is printed where not given.", metavar="FILE")] = None,
+    variant: Variant = "", set_: Set = [],  # noqa: B006
+    depth: Annotated[int | None, typer.Option(
+        min=1, help="How many levels of blocks stand open; as many as fit where not given.",
+        metavar="N")] = None,
+    fold: Annotated[list[str], typer.Option(
+        "--fold", help="A block that stays closed. May be given several times.",
+        metavar="PATH")] = [],  # noqa: B006
+    open_: Annotated[list[str], typer.Option(
+        "--open", help="A block that stands open. May be given several times.",
+        metavar="PATH")] = [],  # noqa: B006
+    length: Length = None,
+) -> None:
+    """Draw a model: its layers, shapes, and where its weight is."""
+    from runtime.cli.draw import run
+
+    run(spec, variant, set_, out=out, depth=depth, fold=fold, open_=open_, length=length)
+
+
 @app.command("list")
 def list_(
     word: Annotated[str, typer.Argument(

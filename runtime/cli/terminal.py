@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from compiler.diagnostics import Diagnostic, render
+from compiler.targets.drawing.figures import short as short
 
 # Columns to print on where the output goes to a file or another program.
 FILE_WIDTH = 110
@@ -84,17 +85,6 @@ def _cell(text: str, size: int, side: str) -> str:
 
 def bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if has_colour(sys.stdout) else text
-
-
-def short(number: int, unit: str = "") -> str:
-    """"4.09 G", "118 M", "512": three digits, with a prefix for the unit."""
-    for prefix, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        # From 999.5 on, three digits round up to the next prefix.
-        if number >= 0.9995 * size:
-            scaled = number / size
-            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-            return f"{scaled:.{digits}f} {prefix}{unit}"
-    return f"{number} {unit}".rstrip()
 
 
 def size_of(count: int) -> str:

@@ -188,14 +188,7 @@ def _bytes(count: int) -> str:
 
 
 def _architecture(graph: Graph) -> str:
-    found = drawings(graph)
-    figures = []
-    for i, drawing in enumerate(found):
-        title = "the model" if i == 0 else f"block {drawing.title}"
-        note = f' <span class="dim">{escape(drawing.note)}</span>' if drawing.note else ""
-        figures.append(f"<figure><figcaption><b>{escape(title)}</b>{note}</figcaption>"
-                       f"{drawing.svg}</figure>")
-    return f'<div class="drawings">{"".join(figures)}</div>' if figures else ""
+    return "".join(f'<figure class="drawing">{drawing.svg}</figure>' for drawing in drawings(graph))
 
 
 def _reproduce(record: Record) -> str:

@@ -76,9 +76,7 @@ border-top:1px solid var(--rule)}
 pre{background:var(--panel);border-radius:8px;padding:12px 14px;overflow-x:auto;margin:8px 0;
 font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre.text{white-space:pre-wrap;overflow-wrap:anywhere}
-.drawings{display:flex;flex-wrap:wrap;gap:26px 40px;align-items:flex-start}
-.drawings figure{max-width:100%;overflow-x:auto;padding:2px}
-.drawings figcaption{margin-bottom:8px;font-size:14px}
+.drawing{max-width:100%;overflow-x:auto}
 summary{cursor:pointer;color:var(--accent)}
 @media(max-width:600px){.steps>.dim{flex-basis:100%}}
 @media print{main{max-width:none}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-import xml.etree.ElementTree as ElementTree
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,10 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.diagnostics import Report
-from compiler.pipeline import Request, make_graph
-from compiler.targets.diagram import drawings, standalone
-from compiler.targets.diagram_layout import Box, Edge, lay_out
 from runtime.report.chart import Line, chart, number, short, ticks
 from runtime.report.png import as_pixels, png
 from runtime.report.samples import text_of
@@ -139,43 +134,3 @@ def test_numbers_at_an_axis_are_short_and_others_are_whole() -> None:
 def test_tokens_become_text() -> None:
     assert text_of(list("to be")) == "to be"
     assert text_of(["to", "be", "or"]) == "to be or" and text_of([]) == ""
-
-
-# --------------------------------------------------------------------------- drawings
-
-
-@pytest.mark.parametrize("name", ["resnet50", "googlenet_aux", "lstm_classifier", "mobilenet_v2",
-                                  "vgg16", "zaremba_small"])
-def test_every_architecture_can_be_drawn(name: str) -> None:
-    found = drawings(make_graph(Request(name), Report()))
-    assert found
-    for drawing in found:
-        root = ElementTree.fromstring(standalone(drawing))
-        _, _, width, height = map(float, root.attrib["viewBox"].split())
-        boxes = [tuple(float(r.attrib[k]) for k in ("x", "y", "width", "height"))
-                 for r in root.iter("{http://www.w3.org/2000/svg}rect")]
-        assert len(boxes) >= 3
-        for x, y, w, h in boxes:
-            assert x >= -1 and y >= -1 and x + w <= width and y + h <= height
-        for i, (x, y, w, h) in enumerate(boxes):
-            for a, b, c, d in boxes[:i]:
-                assert x >= a + c or a >= x + w or y >= b + d or b >= y + h, "boxes overlap"
-
-
-def test_repeated_blocks_are_one_box_and_drawn_once() -> None:
-    found = drawings(make_graph(Request("resnet50"), Report()))
-    assert [d.title for d in found] == ["resnet50", "unit", "unit"]
-    assert re.findall(r"×\d", found[0].svg) == ["×2", "×3", "×5", "×2"]
-
-
-def test_no_line_runs_through_a_box() -> None:
-    boxes = [Box(40, 20)] * 6
-    edges = [Edge(0, 1), Edge(0, 5), Edge(1, 2), Edge(1, 4), Edge(2, 3), Edge(3, 4), Edge(4, 5)]
-    layout = lay_out(boxes, edges, 10)
-    for edge, route in zip(edges, layout.routes):
-        for (x0, y0), (x1, y1) in zip(route, route[1:]):
-            assert x0 == x1 or y0 == y1
-            for place, ((x, y), box) in enumerate(zip(layout.places, boxes)):
-                inside = (min(x0, x1) < x + box.width and max(x0, x1) > x
-                          and min(y0, y1) < y + box.height and max(y0, y1) > y)
-                assert not inside or place in (edge.source, edge.target)
