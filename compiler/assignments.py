@@ -47,6 +47,10 @@ def patched(
         sections: the names of the sections that a spec may have.
         report: where errors go.
     """
+    if item.path[0] in ("extends", "patch"):
+        report.error("F0219", f"`{item.path[0]}` cannot be set: the spec is put together before",
+                     item.value.span, help="write it in a file of its own")
+        return tree
     if len(item.path) == 1 and item.path[0] not in sections:
         words = [*params, *sections]
         report.error(

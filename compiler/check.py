@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 
-from compiler.diagnostics import Report
+from compiler.diagnostics import Label, Report
 from compiler.parse import Mapping, Node, Scalar, plain
 from compiler.spec import Document
 from compiler.validate import is_raw, validate
 
+LANGUAGE = 1  # the version of the language that is read
+
 # Sections that other tools or later versions use; named so that the message is exact.
 RESERVED = {
-    "extends": "patching another spec is not part of this version; copy the file, or `use` it",
     "losses": "written-out losses are not part of this version; name a `task`",
     "metrics": "written-out metrics are not part of this version; name a `task`",
 }
@@ -27,24 +28,7 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
     Raises:
         SpecError: it is written in another version of the language.
     """
-    version = tree.get("flaxspec")
-    if version is None:
-        report.error(
-            "F0218",
-            "the file does not say which version of the language it is written in",
-            tree.span,
-            "`flaxspec: 1` is missing",
-            help="begin the file with `flaxspec: 1`",
-        )
-    elif plain(version) != 1 or isinstance(plain(version), bool):
-        report.error(
-            "F0218",
-            "the version of the language is not one this program knows",
-            version.span,
-            "only version 1 is known",
-            help="write `flaxspec: 1`",
-        )
-        report.check()
+    check_version(tree, report)
     sections: dict[str, Node] = {}
     for key, node in tree.items():
         if key in cls.model_fields:
@@ -86,3 +70,41 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
         raw = {k: v for k, v in sections.items() if is_raw(cls.model_fields[k])}
         document = cls.model_validate({"flaxspec": 1, **raw})
     return document
+
+
+def check_version(tree: Mapping, report: Report, *more: Label) -> None:
+    """Check which version of the language a file is written in.
+
+    Args:
+        tree: the file.
+        report: gets an F0218 where it does not say.
+        more: further places, for a file that another one names.
+
+    Raises:
+        SpecError: it is another version than the one that this program knows.
+    """
+    version = tree.get("flaxspec")
+    if version is None:
+        report.error(
+            "F0218",
+            "the file does not say which version of the language it is written in",
+            tree.span,
+            f"`flaxspec: {LANGUAGE}` is missing",
+            help=f"begin the file with `flaxspec: {LANGUAGE}`",
+            more=more,
+        )
+    elif plain(version) != LANGUAGE or isinstance(plain(version), bool):
+        written = version.text if isinstance(version, Scalar) else "something else"
+        known = isinstance(plain(version), int) and not isinstance(plain(version), bool)
+        report.error(
+            "F0218",
+            f"the file is written in version {written} of the language; this program knows "
+            f"version {LANGUAGE}" if known else
+            f"`{written}` is not a version of the language; this program knows version {LANGUAGE}",
+            version.span,
+            f"only version {LANGUAGE} is known",
+            help=f"take a program that knows version {written}, or a file in version {LANGUAGE}"
+            if known else f"write `flaxspec: {LANGUAGE}`",
+            more=more,
+        )
+        report.check()

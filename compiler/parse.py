@@ -15,6 +15,7 @@ from pathlib import Path
 from compiler.compose import Composer
 from compiler.diagnostics import Diagnostic, Report, SpecError, diagnostic, nearest
 from compiler.draft import Draft, Trap
+from compiler.home import Home, home_of
 from compiler.source import Source, Span
 from compiler.tree import Mapping, Node, Scalar, Sequence, comment_after, plain, present, scalar
 
@@ -33,12 +34,15 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\
                         "\U00010000-\U0010ffff]")
 
 
-def read_source(path: Path | str, shown: str | None = None) -> Source:
+def read_source(
+    path: Path | str, shown: str | None = None, home: Home | None = None,
+) -> Source:
     """The text of a file.
 
     Args:
         path: the file.
         shown: the name it goes by in messages; the path where not given.
+        home: where it lies; that of a file which the user opened, where not given.
 
     Raises:
         SpecError: the file is not there or not readable (F0102), larger than 1 MiB
@@ -66,7 +70,7 @@ def read_source(path: Path | str, shown: str | None = None) -> Source:
                                     help="give the path of a YAML file")])
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
-        return Source(name, data.decode("utf-8"))
+        return Source(name, data.decode("utf-8"), home or home_of(Path(path)))
     except UnicodeDecodeError as error:
         at = len(data[: error.start].decode("utf-8"))
         shown_text = Source(name, data.decode("utf-8", "replace"))

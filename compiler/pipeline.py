@@ -15,6 +15,8 @@ from typing import Any
 from compiler import zoo
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.elaborate import elaborate
+from compiler.extend import extended
+from compiler.files import BundleOpener, Files
 from compiler.graph import Graph
 from compiler.ops.base import Operator
 from compiler.parse import Mapping as MapNode
@@ -37,6 +39,7 @@ class Request:
         values: values for params, from Python.
         operators: operators besides the built-in ones.
         document: the class of the document; a recipe's has more sections.
+        bundle: opens the bundles that specs extend; None where none can be opened.
     """
 
     spec: str | Path | Source
@@ -45,6 +48,8 @@ class Request:
     values: Mapping[str, Any] | None = None
     operators: tuple[type[Operator], ...] = ()
     document: type[Document] = Document
+    bundle: BundleOpener | None = None
+
 
 # The work that all variants of a spec may take together, in layers.
 MAX_WORK = 50_000
@@ -85,8 +90,22 @@ def read_tree(request: Request, report: Report) -> tuple[MapNode, Path | None, s
     except zoo.NotFound as error:
         near = f"{error.near}; " if error.near else ""
         raise SpecError([diagnostic("F0217", str(error), help=near + error.help)]) from None
-    source = read_source(path, shown=zoo.shown(path, str(request.spec)))
+    source = read_source(path, zoo.shown(path, str(request.spec)), zoo.home_in(path, None))
     return parse(source, report), path.parent, variant, path.stem
+
+
+def read_spec(request: Request, report: Report) -> tuple[MapNode, Path | None, str, str]:
+    """What `read_tree` gives, the tree with all in it that the spec extends.
+
+    Raises:
+        SpecError: there is no such spec, it is not YAML, or a base cannot be put together.
+    """
+    tree, directory, variant, stem = read_tree(request, report)
+    files = Files(report, request.bundle)
+    path = None
+    if directory is not None:
+        path = zoo.find(str(request.spec))[0].resolve()
+    return extended(tree, request.document, files, path=path), directory, variant, stem
 
 
 @uncollected()
@@ -96,10 +115,10 @@ def make_program(request: Request, report: Report) -> Program:
     Raises:
         SpecError: nothing could be made of it.
     """
-    tree, directory, variant, stem = read_tree(request, report)
+    tree, directory, variant, stem = read_spec(request, report)
     return resolve(tree, request.document, report, directory=directory,
                    variant=request.variant or variant, assignments=request.assignments, name=stem,
-                   values=request.values, operators=request.operators)
+                   values=request.values, operators=request.operators, bundle=request.bundle)
 
 
 def make_graph(request: Request, report: Report, *, length: int | None = None) -> Graph:
@@ -134,4 +153,4 @@ def requests_of_facts(request: Request, program: Program) -> Iterable[Request]:
     for name in program.document.facts or ():
         variants = program.document.variants or {}
         yield Request(request.spec, name if name in variants else "", (), None, request.operators,
-                      request.document)
+                      request.document, request.bundle)

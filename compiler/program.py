@@ -57,7 +57,7 @@ class Program:
         defaults: operator fields set throughout the file.
         used: the program that each prefix of `use` names.
         model: the program that `model: {use: …}` names, or None.
-        weights: a file with weights to start from, or "".
+        weights: the file with weights to start from that it names, or None.
         variant: the variant chosen, or "".
         directory: where its relative paths begin; None for text without a file.
         operators: operators that the caller brought, by word.
@@ -75,7 +75,7 @@ class Program:
     defaults: dict[str, Mapping] = field(default_factory=dict)
     used: dict[str, Program] = field(default_factory=dict)
     model: Program | None = None
-    weights: str = ""
+    weights: Path | None = None
     variant: str = ""
     directory: Path | None = None
     operators: dict[str, type[Operator]] = field(default_factory=dict)
@@ -98,8 +98,8 @@ class Program:
     @property
     def weights_file(self) -> Path | None:
         """The file with weights to start from: the nearest that this program or its model names."""
-        if self.weights:
-            return (self.directory or Path()) / self.weights
+        if self.weights is not None:
+            return self.weights
         return self.model.weights_file if self.model else None
 
     @property

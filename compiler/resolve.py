@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as PyMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compiler import zoo
 from compiler.assignments import Assignment, node_of, parse_assignment, patched
 from compiler.check import check_document
-from compiler.diagnostics import Label, Report, SpecError
+from compiler.diagnostics import Report, SpecError
+from compiler.extend import extended
+from compiler.files import MAX_CHAIN, BundleOpener, Files
 from compiler.formulas import check_formulas
+from compiler.home import Home
 from compiler.names import value_name_problem
 from compiler.ops.base import Operator
 from compiler.params import Given, bind, read_params
-from compiler.parse import Mapping, Node, Scalar, parse, read_source
+from compiler.parse import Mapping, Node, Scalar
 from compiler.program import BlockSpec, Program
 from compiler.reading import read_layers
 from compiler.scope import Budget, Enough, Scope, with_let
@@ -37,9 +39,7 @@ from compiler.validate import map_of, validate
 from compiler.variants import check_form_of_facts, settings
 from compiler.wording import some
 
-# How many files may use one another in a chain, and be used altogether.
-MAX_USE_DEPTH = 16
-MAX_USES = 100
+MAX_USES = 100  # how many files may be used altogether
 
 
 def resolve(
@@ -54,11 +54,12 @@ def resolve(
     values: PyMapping[str, Any] | None = None,
     operators: Iterable[type[Operator]] = (),
     budget: Budget | None = None,
+    bundle: BundleOpener | None = None,
 ) -> Program:
     """Resolve a spec's tree.
 
     Args:
-        tree: the parsed file.
+        tree: the parsed file, with what it extends.
         cls: the document's class.
         report: where errors go.
         directory: where its relative paths begin.
@@ -68,6 +69,7 @@ def resolve(
         values: values for its params, as `--set` would give them.
         operators: operators besides the built-in ones.
         budget: the work that formulas may take; counts what they take.
+        bundle: opens the bundles that used files extend.
 
     Raises:
         SpecError: nothing could be made of it.
@@ -80,7 +82,7 @@ def resolve(
     }
     given = {key: Given(node, None, node.span) for key, node in nodes.items()}
     words = {operator.word: operator for operator in operators}
-    loader = _Loader(cls, report, words, outermost=Scope(budget=budget))
+    loader = _Loader(cls, report, Files(report, bundle), words, outermost=Scope(budget=budget))
     try:
         return loader.program(tree, directory, variant, given, sets, name, ())
     except Enough:
@@ -94,14 +96,16 @@ class _Loader:
     Attributes:
         cls: the document's class.
         report: where errors go.
+        files: opens what specs refer to.
         operators: operators that the caller brought, by word.
-        trees: the files read so far.
+        trees: the used files so far, with what they extend.
         uses: how many programs were loaded for others.
         outermost: the scope around every program's; all share the steps left to formulas.
     """
 
     cls: type[Document]
     report: Report
+    files: Files
     operators: dict[str, type[Operator]] = field(default_factory=dict)
     trees: dict[Path, Mapping] = field(default_factory=dict)
     uses: int = 0
@@ -117,13 +121,11 @@ class _Loader:
         stack: tuple[Path, ...],
     ) -> Program | None:
         """The program of a file or zoo name that another program uses; None after errors."""
-        try:
-            path, implied = zoo.find(reference, directory, untrusted=True)
-        except zoo.NotFound as error:
-            self.report.error("F0217", str(error), span, error.near, help=error.help)
+        home = None if directory is None else Home(directory, directory.resolve())
+        opened = self.files.named(reference, span, home, "used")
+        if opened is None:
             return None
-        real = path.resolve()
-        if real in stack or len(stack) >= MAX_USE_DEPTH:
+        if opened.path in stack or len(stack) >= MAX_CHAIN:
             self.report.error(
                 "F0217",
                 f"`{reference}` uses itself, directly or through others",
@@ -140,25 +142,24 @@ class _Loader:
                 help="put the blocks that belong together into one file",
             )
             raise Enough
-        if real not in self.trees:
+        tree = self.trees.get(opened.path)
+        if tree is None:
             try:
-                self.trees[real] = parse(
-                    read_source(path, shown=zoo.shown(path, reference)), self.report
-                )
+                tree = extended(opened.tree, self.cls, self.files, path=opened.path)
             except SpecError as error:
-                here = Label(span, "used here")
                 for complaint in error.diagnostics:
-                    self.report.add(complaint if complaint.labels
-                                    else replace(complaint, labels=(here,)))
+                    self.report.add(complaint)
                 return None
+            self.trees[opened.path] = tree
+        home = opened.tree.span.source.home
         return self.program(
-            self.trees[real],
-            path.parent,
-            variant or implied,
+            tree,
+            None if home is None else home.folder,
+            variant or opened.variant,
             given,
             [],
-            path.stem,
-            (*stack, real),
+            opened.stem,
+            (*stack, opened.path),
             span,
         )
 
@@ -272,7 +273,7 @@ class _Loader:
         program.lost |= {f"{prefix}.{name}" for name in other.lost}
         owner = other.architecture
         if owner.layers and owner.inputs:
-            file = (program.directory or Path()) / weights if weights else other.weights_file
+            file = self.path(part, weights, program) if weights else other.weights_file
             program.blocks[f"{prefix}.model"] = BlockSpec(
                 f"{prefix}.model",
                 {},
@@ -287,6 +288,23 @@ class _Loader:
         else:
             program.lost |= {f"{prefix}.model"} if self.report.errors else set()
         return other
+
+    def path(self, section: Node, weights: str, program: Program) -> Path | None:
+        """The file that `weights` of a section names; None, and a report, where it may not."""
+        if not weights:
+            return None
+        assert isinstance(section, Mapping)
+        span = section["weights"].span
+        home = span.source.home
+        file = (home.folder if home else program.directory or Path()) / weights
+        absolute = Path(weights).is_absolute()
+        if home is not None and not (absolute and not home.sealed or home.admits(file)):
+            self.report.error(
+                "F0234", f"`{weights}` is outside the folder that the spec was opened from", span,
+                help="a spec names files below it by relative paths"
+                + ("" if home.sealed else ", others by absolute ones"))
+            return None
+        return file
 
     def given(self, node: Node | None, program: Program) -> dict[str, Given]:
         """The values of a `with:`."""
@@ -319,7 +337,7 @@ class _Loader:
                     self.given(section.with_, program),
                     stack,
                 )
-                program.weights = section.weights
+                program.weights = self.path(node, section.weights, program)
         else:
             self.report.error(
                 "F0201",

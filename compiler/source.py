@@ -6,6 +6,8 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from compiler.home import Home
+
 EXCERPT_WIDTH = 110  # terminal cells; a longer line is cut around the caret
 TAB = "    "  # a tab is shown as this, so that the caret below it stands right
 
@@ -15,11 +17,12 @@ class Source:
     """A piece of spec text and the name it goes by in messages.
 
     The name is the path as the user wrote it, or, for text that is not in a
-    file, what the user typed: `--set depths=[2, 2]`.
+    file, what the user typed: `--set depths=[2, 2]`. Text from a file has a home there.
     """
 
     name: str
     text: str
+    home: Home | None = None
     _starts: list[int] = field(init=False, repr=False)  # the index of each line's first character
 
     def __post_init__(self) -> None:

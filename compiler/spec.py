@@ -6,7 +6,8 @@ whose values are known only later; all others are plain data.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -31,12 +32,20 @@ class Document(Section):
 
     A recipe is a document with `data`, `task` and `train`; the runtime's own subclass
     declares those.
+
+    Attributes:
+        one_of: the places of maps that say which one of several things is meant, with the keys
+            that say it (none: every key); see `merge`.
     """
+
+    one_of: ClassVar[Mapping[str, Collection[str]]] = {"defaults.*.init.*": ()}
 
     flaxspec: Literal[1] = Field(description="the version of the language")
     name: str = Field("", description="what the model is called; the file's name where absent")
     summary: str = Field("", description="one line on what it is")
     source: str | tuple[str, ...] = Field("", description="where it was published: addresses")
+    extends: Raw = Field(None, description="the spec that this one is, but for what it changes")
+    patch: Raw = Field(None, description="changes to single layers of that spec, by their paths")
     params: Raw = Field(None, description="the knobs, with a default or a type each")
     let: Raw = Field(None, description="named values, computed from params")
     variants: Raw = Field(None, description="named settings of the params")
@@ -47,6 +56,14 @@ class Document(Section):
     blocks: Raw = Field(None, description="parametric groups of layers, used like operators")
     model: Raw = Field(None, description="the layers, top to bottom, or another spec to use")
     outputs: Raw = Field(None, description="results by name: a layer's name for each")
+
+
+class Extended(Section):
+    """`extends` in full: the spec that a file changes."""
+
+    spec: str = Field("", description="a file beside this one, or a name from the zoo")
+    bundle: str = Field("", description="a bundle, instead of a spec")
+    variant: str = Field("", description="one of its variants, as what to begin with")
 
 
 class Param(Section):

@@ -1,16 +1,19 @@
 """The shipped specs, and how a reference becomes a file.
 
 A reference is a path, beside the file that makes it, or a zoo name: a file's stem
-(`resnet`) or one of its variants (`resnet50`). A local file goes before a zoo name.
+(`resnet`) or one of its variants (`resnet50`). On the command line a local file goes before a
+zoo name; in a spec, what has no suffix is a zoo name.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
 
 from compiler.diagnostics import nearest
+from compiler.home import Home, home_of
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -21,11 +24,12 @@ class NotFound(Exception):
     Attributes:
         near: "did you mean …?", or "".
         help: the remedy.
+        code: of the diagnostic that it becomes.
     """
 
-    def __init__(self, message: str, near: str = "", help: str = ""):
+    def __init__(self, message: str, near: str = "", help: str = "", code: str = "F0217"):
         super().__init__(message)
-        self.near, self.help = near, help
+        self.near, self.help, self.code = near, help, code
 
 
 @lru_cache(maxsize=1)
@@ -67,34 +71,38 @@ def _variants(text: str) -> list[str]:
     return [key for indent, key in keys if len(indent) == shallowest]
 
 
-def find(reference: str, base: Path | None = None, *, untrusted: bool = False) -> tuple[Path, str]:
+def find(reference: str, home: Home | None = None) -> tuple[Path, str]:
     """The file of a reference, and the variant that its name implies or "".
 
     Args:
         reference: a path or a zoo name.
-        base: the directory that a relative path starts from; the working one where None.
-        untrusted: the reference stands in a spec, not on the command line: only YAML files
-            in the folder of the spec, the folder above it and those below may be read.
+        home: where the spec lies that the reference stands in: only YAML files that its root
+            holds may be read, and the zoo's. None for the user's own reference, which begins
+            in the working directory and may lead anywhere.
 
     Raises:
         NotFound: there is no such file or name, or the spec may not read it.
     """
     path = Path(reference)
+    base = home.folder if home else Path()
     if path.suffix in SUFFIXES:
-        if untrusted and not _is_near(path):
-            raise NotFound(f"`{reference}` is outside the spec's own folder",
-                           help="a spec uses files by a path relative to itself")
-        if not untrusted or _is_file((base or Path()) / path):
-            return (base or Path()) / path, ""
-        near = nearest(reference, [p.name for p in _beside((base or Path()) / path)])
+        if home is not None and (path.is_absolute() or not home.admits(base / path)):
+            how = "leads by a link" if _seems_inside(base / path, home) else "is"
+            raise NotFound(
+                f"`{reference}` {how} outside the folder that the spec was opened from",
+                help="a spec reads the specs of its own project, or where there is none, of its "
+                     "own folder, by paths relative to itself", code="F0234")
+        if home is None or _is_file(base / path):
+            return base / path, ""
+        near = nearest(reference, [p.name for p in _beside(base / path)])
         raise NotFound(f"there is no file `{reference}`", near,
-                       help=f"looked in `{(base or Path()).as_posix()}`")
-    if not untrusted and _is_file((base or Path()) / path):
-        return (base or Path()) / path, ""
+                       help=f"looked in `{base.as_posix()}`")
+    if home is None and _is_file(path):
+        return path, ""
     if reference in index():
         return index()[reference]
-    if not untrusted and _exists((base or Path()) / path):
-        return (base or Path()) / path, ""  # a folder, say: whoever reads it tells
+    if home is None and _exists(path):
+        return path, ""  # a folder, say: whoever reads it tells
     if reference in {path.stem for path in (directory() / "datasets").glob("*.yaml")}:
         raise NotFound(f"`{reference}` is a data set, not a model",
                        help=f"train on it in a recipe: `data: {{dataset: {reference}}}`")
@@ -102,14 +110,16 @@ def find(reference: str, base: Path | None = None, *, untrusted: bool = False) -
                    nearest(reference[:100], index()), help="`flaxspec list` shows the zoo")
 
 
-def _is_near(path: Path) -> bool:
-    """Whether a path stays within the folder above the one it starts from."""
-    depth = 0
-    for part in path.parts:
-        depth += -1 if part == ".." else 1
-        if depth < -1:
-            return False
-    return not path.is_absolute()
+def home_in(path: Path, home: Home | None) -> Home:
+    """The home of a file that `find` found for a spec at home there, or for the user."""
+    if path.is_relative_to(directory()):
+        return Home(path.parent, directory().resolve())
+    return home.beside(path) if home else home_of(path)
+
+
+def _seems_inside(path: Path, home: Home) -> bool:
+    """Whether a path would stay within a home's root if it held no link."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(home.root))
 
 
 def _is_file(path: Path) -> bool:

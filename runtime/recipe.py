@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Collection
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, Field, Tag, TypeAdapter, ValidationError, model_validator
 
@@ -40,6 +41,12 @@ from runtime.train_parts import Average, Changes, Clip, EpochChanges, Mix, Posit
 
 class Recipe(Document):
     """A spec file that may be trained."""
+
+    one_of: ClassVar[AbstractMapping[str, Collection[str]]] = {
+        **Document.one_of, "data": ("dataset", *WORDS), "task": (),
+        # An optimiser, its arguments, a schedule as one of them, …
+        "train.optimizer": (), "train.optimizer.*.*": (), "train.optimizer.*.*.*.*": (),
+    }
 
     data: Raw = Field(default=None, description="what to train on")
     task: Raw = Field(default=None, description="what the outputs are compared with, and how")

@@ -82,6 +82,7 @@ def whole(text: str, more: str) -> str:
     if text.startswith("-"):
         text = "model:\n" + text
     known = re.findall(r"^(\w+):", text, re.M)
+    known += ["inputs", "model"] if "extends" in known else []
     sections = {"flaxspec": "flaxspec: 1", "name": "name: block",
                 "inputs": more if more.startswith("inputs:") else INPUTS, "model": "model: [relu]"}
     return text + "".join(line + "\n" for key, line in sections.items() if key not in known)

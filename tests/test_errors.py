@@ -49,8 +49,9 @@ def lasting(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", sorted(ERRORS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_what_is_told_of_a_file(path: Path):
-    source = read_source(path, path.name)
+def test_what_is_told_of_a_file(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ERRORS)  # the files that it refers to are then told by short names
+    source = read_source(path.name)
     if path.stem.startswith("yaml_"):  # of the text alone
         report = Report()
         try:

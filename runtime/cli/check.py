@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from compiler.diagnostics import Diagnostic, Report, SpecError, as_json, summary
 from compiler.facts import Proof, check_facts
-from compiler.pipeline import MAX_WORK, Request, graph_of, read_tree, uncollected, work_of
+from compiler.pipeline import MAX_WORK, Request, graph_of, read_spec, uncollected, work_of
 from compiler.program import Program
 from compiler.resolve import resolve
 from compiler.scope import Budget
@@ -62,7 +62,7 @@ def check_spec(request: Request, report: Report) -> list[str]:
     Raises:
         SpecError: nothing could be made of it.
     """
-    tree, directory, implied, stem = read_tree(request, report)
+    tree, directory, implied, stem = read_spec(request, report)
     chosen = request.variant or implied
     declared = tree.get("variants")
     names = [chosen] if chosen or not isinstance(declared, Mapping) else ["", *declared]
@@ -77,7 +77,8 @@ def check_spec(request: Request, report: Report) -> list[str]:
         try:
             program = resolve(tree, request.document, found, directory=directory, variant=name,
                               assignments=request.assignments, name=stem, values=request.values,
-                              operators=request.operators, budget=budget)
+                              operators=request.operators, budget=budget,
+                              bundle=request.bundle)
             _check_program(program, found)
         except SpecError as error:
             for complaint in error.diagnostics:

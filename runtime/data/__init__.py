@@ -127,7 +127,9 @@ def _with_path(node: Node, keys: Sequence[str], directory: Path | None) -> Node:
         return Mapping(items, node.span, node.key_spans)
     if keys or not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
         return node
-    start = Path() if directory is None or _is_typed(node.span) else directory
+    home = node.span.source.home  # a base lies elsewhere than the spec that extends it
+    start = home.folder if home else directory
+    start = Path() if start is None or _is_typed(node.span) else start
     path = (start / Path(node.value).expanduser()).absolute()
     return Scalar(str(path), node.span, node.text, node.quoted)
 

@@ -258,7 +258,7 @@ def test_a_used_file_that_cannot_be_is_told(name: str, tmp_path: Path):
     with pytest.raises(SpecError):
         make_graph(Request(main), report)
     (found,) = report.errors
-    assert found.code in ("F0217", "F0104", "F0102")
+    assert found.code in ("F0217", "F0234", "F0104", "F0102")
     assert found.labels, "it is not said where the file is used"
 
 

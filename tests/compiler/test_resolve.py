@@ -261,7 +261,8 @@ def test_a_complaint_in_a_used_file_shows_where_it_was_used(folder: Path):
 @pytest.mark.parametrize("use, message", [
     ("{lib: libb.yaml}", "F0217 there is no file `libb.yaml`"),
     ("{lib: main.yaml}", "F0217 `main.yaml` uses itself, directly or through others"),
-    ("{lib: ../../lib.yaml}", "F0217 `../../lib.yaml` is outside the spec's own folder"),
+    ("{lib: ../../lib.yaml}",
+     "F0234 `../../lib.yaml` is outside the folder that the spec was opened from"),
     ("{lib: {spec: lib.yaml, variant: wid}}", "F0212 `lib` has no variant `wid`"),
     ("{lib: {spec: lib.yaml, with: {widht: 3}}}", "F0203 `widht` is not a param of `lib`"),
     ("{lib: {spec: lib.yaml, with: {width: x}}}",
