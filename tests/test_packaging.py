@@ -172,7 +172,7 @@ def test_the_wheel_holds_the_code_the_zoo_and_the_data(wheel: Path) -> None:
     code = {p for folder in CODE for p in files(folder, "*.py")} | MODULES
     zoo = {p.replace("specs/", "flaxspec_specs/", 1) for p in files("specs", "*.yaml")}
     data = files("runtime", "*") - files("runtime", "*.py")
-    data |= files("compiler", "*.js") | files("compiler", "*.css")
+    data |= files("compiler", "*.js") | files("compiler", "*.css") | files("compiler", "*.yaml")
     assert any(p.endswith("digits.npz") for p in data)
     assert payload == code | zoo | data
     notices = {n.rsplit("/", 1)[-1] for n in names - payload}

@@ -47,6 +47,11 @@ class GraphModule(nnx.Module):
             if child is not None:
                 _attach(self, node.weights, child)
 
+    @property
+    def graph(self) -> Graph:
+        """What it runs."""
+        return self._graph
+
     def __call__(self, *inputs: Any, context: Context | None = None) -> Any:
         """Run the block.
 

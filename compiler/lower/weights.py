@@ -1,29 +1,28 @@
-"""Weights in files: safetensors, one array for each path of the model.
-
-The format holds arrays and nothing else, so that a file from a stranger cannot run code.
-"""
+"""A module's arrays by path: into a safetensors file, and out of files of any known format."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from compiler.diagnostics import SpecError, diagnostic, nearest
-from compiler.graph import Graph, walk
+from compiler.graph import Graph
 from compiler.lower.layer import Frozen
+from compiler.lower.module import GraphModule
+from compiler.weights.load import Loaded, load
+
+KINDS = nnx.Any(nnx.Param, nnx.BatchStat, Frozen)
 
 
 def variables(module: nnx.Module) -> dict[str, nnx.Variable]:
     """The parameters and running statistics of a module by path."""
-    kinds = nnx.Any(nnx.Param, nnx.BatchStat, Frozen)
     return {
         ".".join(map(str, path)): variable
-        for path, variable in nnx.to_flat_state(nnx.state(module, kinds))
+        for path, variable in nnx.to_flat_state(nnx.state(module, KINDS))
     }
 
 
@@ -35,67 +34,27 @@ def save_weights(module: nnx.Module, path: Path, metadata: dict[str, str] | None
     partial.replace(path)
 
 
-def load_weights(module: nnx.Module, path: Path, graph: Graph | None = None) -> None:
+def load_weights(
+    module: GraphModule, path: Path, graph: Graph | None = None, *, names: str = "auto",
+    drawn: Collection[str] = (),
+) -> Loaded:
     """Put a file's arrays into a module.
 
     Args:
         module: the model, or a part of it.
-        path: a safetensors file whose names are paths inside `module`.
-        graph: the module's graph, for the paths that layers had before (`was`).
+        path: a file of arrays: our own, or one of PyTorch's or Keras's.
+        graph: the module's graph, where it is not the one that it runs.
+        names: whose names the file has; "auto" finds out.
+        drawn: paths of arrays that stay as they were drawn; the file may have others there.
 
     Raises:
-        SpecError: F0805 the file cannot be read, F0806 it does not fit the model.
+        SpecError: F0805, F0880 the file cannot be read, F0806 it does not fit the model.
     """
-    try:
-        arrays = load_file(path)
-    except FileNotFoundError:
-        raise SpecError([diagnostic("F0805", f"there is no file of weights `{path}`")]) from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise SpecError(
-            [diagnostic("F0805", f"`{path}` is not a safetensors file", notes=(str(error),))]
-        ) from None
-    targets = variables(module)
-    former = {
-        old: f"{p.rpartition('.')[0]}.{n.weights}".lstrip(".")
-        for p, n in (walk(graph) if graph is not None else ())
-        if (old := n.was)
-    }
-    for name in list(arrays):
-        owner, _, parameter = name.rpartition(".")
-        if name not in targets and owner in former:
-            arrays[f"{former[owner]}.{parameter}"] = arrays.pop(name)
-    complaints: list[Any] = []
-    for name in targets.keys() - arrays.keys():
-        complaints.append(
-            diagnostic(
-                "F0806",
-                f"`{path}` has no array `{name}`",
-                help=nearest(name, arrays)
-                or "`was: OLD.PATH` beside a layer tells where its weights were",
-            )
-        )
-    for name in arrays.keys() - targets.keys():
-        complaints.append(
-            diagnostic(
-                "F0806",
-                f"`{path}` has an array `{name}`, the model does not",
-                help=nearest(name, targets),
-            )
-        )
-    for name in targets.keys() & arrays.keys():
-        if targets[name].shape != arrays[name].shape:
-            complaints.append(
-                diagnostic(
-                    "F0806",
-                    f"`{name}` has the shape {targets[name].shape}, "
-                    f"in `{path}` {arrays[name].shape}",
-                )
-            )
-    if complaints:
-        raise SpecError(sorted(complaints, key=lambda d: d.headline)[:20])
-    state = nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat, Frozen))
-    flat = {path_: variable for path_, variable in nnx.to_flat_state(state)}
-    for path_, variable in flat.items():
-        name = ".".join(map(str, path_))
-        variable[...] = arrays[name].astype(variable.dtype)
+    loaded = load(path, graph or module.graph, names, drawn=drawn, partial=bool(drawn))
+    state = nnx.state(module, KINDS)
+    for place, variable in nnx.to_flat_state(state):
+        array = loaded.arrays.get(".".join(map(str, place)))
+        if array is not None:
+            variable[...] = jnp.asarray(array.astype(variable.dtype))
     nnx.update(module, state)
+    return loaded

@@ -244,6 +244,34 @@ def sweep(
     raise typer.Exit(run(spec, variant, set_, trials=trials, out=out, resume=resume, json=json))
 
 
+@app.command()
+def weights(
+    spec: Annotated[str, typer.Argument(
+        metavar="SPEC", help="A YAML file, a name from the zoo, or the folder of a run.")],
+    file: Annotated[str | None, typer.Argument(
+        metavar="[FILE]", help="Weights: .safetensors, .pth, .weights.h5; a run's own where not "
+                               "given.")] = None,
+    variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
+    names: Annotated[str, typer.Option(
+        help="Whose names the file has: auto, flaxspec, torchvision, timm, torch, keras, or a "
+             "YAML file of names.", metavar="NAMES")] = "auto",
+    to: Annotated[str, typer.Option(
+        help="Whose names to write: flaxspec, torchvision, timm, torch, keras.",
+        metavar="NAMES")] = "flaxspec",
+    out: Annotated[Path | None, typer.Option(
+        "-o", "--out", help="Where to write; its ending chooses the format.",
+        metavar="FILE")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every array.")] = False,
+) -> None:
+    """Bring weights in from PyTorch, torchvision, timm or Keras, or out to them.
+
+    Tells which tensor became which array; every one is accounted for.
+    """
+    from runtime.cli.weights import run
+
+    run(spec, file, variant, set_, names=names, to=to, out=out, every=every, json=json)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from compiler.version import VERSION
