@@ -308,6 +308,8 @@ CODES = {
     "F0881": "names of weights that are not known",
     "F0884": "a layer that another library does not have",
     "F0885": "a file of names that cannot be used",
+    "F0840": "a text that canonical style cannot hold",
+    "F0841": "a file that cannot be written",
     "F0899": "an internal error",
     "F0940": "a block to open that a drawing does not have",
     "F0941": "a drawing with too many boxes",

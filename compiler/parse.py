@@ -20,8 +20,8 @@ from compiler.source import Source, Span
 from compiler.tree import Mapping, Node, Scalar, Sequence, comment_after, plain, present, scalar
 
 __all__ = [
-    "Mapping", "Node", "Scalar", "Sequence", "comment_after", "parse", "parse_value", "plain",
-    "present", "read_source", "scalar",
+    "Mapping", "Node", "Scalar", "Sequence", "comment_after", "parse", "parse_mended",
+    "parse_value", "plain", "present", "read_source", "scalar",
 ]
 
 # The limits on a text; those on a tree are in `compose`.
@@ -86,9 +86,18 @@ def parse(source: Source, report: Report) -> Mapping:
     Raises:
         SpecError: there is no tree to go on with.
     """
-    node = _read(source, report)
+    return parse_mended(source, report)[0]
+
+
+def parse_mended(source: Source, report: Report) -> tuple[Mapping, str]:
+    """The document in a source, and the text in which the mistakes that could be are mended.
+
+    Raises:
+        SpecError: there is no tree to go on with.
+    """
+    node, text = _read(source, report)
     if isinstance(node, Mapping):
-        return node
+        return node, text
     start = "begin the file with `flaxspec: 1`"
     if node is None or (isinstance(node, Scalar) and not node.text):
         said = "holds nothing but comments" if source.text.strip() else "is empty"
@@ -113,7 +122,7 @@ def parse_value(text: str, name: str, report: Report) -> Node:
         SpecError: the text is not YAML.
     """
     source = Source(name, text)
-    node = _read(source, report)
+    node, _ = _read(source, report)
     if node is not None:
         return node
     if text.strip():
@@ -123,8 +132,8 @@ def parse_value(text: str, name: str, report: Report) -> Node:
     return Scalar(None, source.span(0, len(text)), text, False)
 
 
-def _read(source: Source, report: Report) -> Node | None:
-    """The tree of a source, None where it holds none."""
+def _read(source: Source, report: Report) -> tuple[Node | None, str]:
+    """The tree of a source, None where it holds none, and the text that it was read from."""
     if len(source.text) > MAX_BYTES:
         report.add(_too_large(source.name))
         raise SpecError(report.diagnostics)
@@ -157,7 +166,7 @@ def _read(source: Source, report: Report) -> Node | None:
         report.add(found)
     if not readable:
         raise SpecError(report.diagnostics)
-    return composer.root
+    return composer.root, draft.text
 
 
 def _place(found: Diagnostic) -> tuple[int, int]:

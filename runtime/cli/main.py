@@ -88,6 +88,25 @@ def explain(
 
 
 @app.command()
+def fmt(
+    files: Annotated[list[str] | None, typer.Argument(
+        metavar="[FILE...]", help="Files, or folders whose specs are meant; this folder where "
+                                  "none is named; - is standard input.")] = None,
+    check: Annotated[bool, typer.Option(
+        "--check", help="Write nothing; tell which would change, with status 1.")] = False,
+    diff: Annotated[bool, typer.Option(
+        "--diff", help="Write nothing; show what would change, with status 1.")] = False,
+) -> None:
+    """Put specs in canonical style.
+
+    Comments stay, and what the spec means.
+    """
+    from runtime.cli.fmt import run
+
+    raise typer.Exit(run(files or ["."], check=check, diff=diff))
+
+
+@app.command()
 def hash(
     spec: Spec, variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
 ) -> None:

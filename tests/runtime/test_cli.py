@@ -389,7 +389,7 @@ def in_a_process(*arguments: str, then: str = "") -> subprocess.CompletedProcess
     ["check", "--facts", "resnet152"], ["plan", "resnet152"], ["check", "digits-lstm"],
     ["check", "weather-gru"], ["check", "help-lstm"], ["explain", "resnet18", "--stage", "module"],
     ["explain", "digits-resnet", "--stage", "resolved"], ["list"],
-    ["hash", "digits-resnet"]])
+    ["hash", "digits-resnet"], ["fmt", "--check", "specs"]])
 def test_nothing_before_the_module_loads_an_array_library(arguments: list[str]) -> None:
     heavy = "('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'rich')"
     done = in_a_process(
