@@ -69,10 +69,11 @@ def build(
     """
     from compiler.lower.build import build_spec
     from runtime.recipe import Recipe
+    from runtime.share.reference import spec_of
 
-    return build_spec(spec, variant=variant, params=params, operators=tuple(operators), seed=seed,
-                      dtype=dtype, param_dtype=param_dtype, abstract=abstract, kernels=kernels,
-                      weights=weights, inference=inference, document=Recipe)
+    return build_spec(spec_of(spec), variant=variant, params=params, operators=tuple(operators),
+                      seed=seed, dtype=dtype, param_dtype=param_dtype, abstract=abstract,
+                      kernels=kernels, weights=weights, inference=inference, document=Recipe)
 
 
 def for_inference(model: Model) -> Model:

@@ -16,6 +16,7 @@ from compiler.targets.canonical import write_canonical
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
 SPEC, METRICS = "spec.yaml", "metrics.jsonl"
+WRITTEN = "written.yaml"  # the spec as its author wrote it, to be read and not to be run
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 PREPROCESSING, ENVIRONMENT = "preprocessing.json", "environment.json"
 REPORT = "report.html"
@@ -53,7 +54,9 @@ def make_folder(out: Path | None, name: str) -> Path:
 
 
 def write_spec(folder: Path, program: Program, command: str) -> None:
-    """Write the spec as it was run: its values in place, with the files that it uses.
+    """Write the spec as it was run, its values in place, with the files that it uses.
+
+    Beside it lies the text that it was made from.
 
     Args:
         folder: the run's folder.
@@ -63,6 +66,7 @@ def write_spec(folder: Path, program: Program, command: str) -> None:
     path = write_canonical(program, folder, SPEC)
     comment = "".join(c if c.isprintable() else "?" for c in command)  # it must stay one line
     path.write_text(f"# Made by: {comment}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+    (folder / WRITTEN).write_text(program.tree.span.source.text, encoding="utf-8", newline="\n")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from runtime.recipe import Recipe
 from runtime.report.console import Form, console
 from runtime.run import Prepared, prepare
 from runtime.saved import Trained, load
+from runtime.share.reference import spec_of
 from runtime.tasks.measures import ratio
 from runtime.tasks.task import Task
 
@@ -92,7 +93,7 @@ def _given(
     Raises:
         SpecError: F0634 the arrays do not go together.
     """
-    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     program = make_program(request, Report())
     inputs = {v.name: v.type for v in graph_of(program, Report()).inputs}
     chosen = _task(program.tree.get("task"))

@@ -17,6 +17,7 @@ from compiler.tree import Mapping, Scalar
 from runtime.memory import available, fitting_batch
 from runtime.policies import AUTO
 from runtime.recipe import Recipe, Training, check_training, read_training
+from runtime.share.reference import spec_of
 from runtime.train_checks import check_recipe
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def prepare(
     Raises:
         SpecError: with every error found.
     """
-    program = make_program(Request(spec, variant, tuple(assignments), document=Recipe), report)
+    program = make_program(
+        Request(spec_of(spec), variant, tuple(assignments), document=Recipe), report)
     training = read_training(program.document, program.tree, report, program.directory)
     graph = graph_of(program, report)
     inputs: dict[str, str] = {}
@@ -111,7 +113,13 @@ def load_data(prepared: Prepared) -> Dataset:
 
 
 def plan_of(prepared: Prepared) -> Plan:
-    """What training a prepared recipe costs, for one batch.
+    """What training a prepared recipe costs, for one batch of `sized_graph`."""
+    return make_plan(sized_graph(prepared), training=True,
+                     batch=prepared.training.train.batch_size)
+
+
+def sized_graph(prepared: Prepared) -> Graph:
+    """The model with a size for each length.
 
     Lengths that the spec leaves open are those of the data, or `ASSUMED_LENGTH`.
     """
@@ -121,4 +129,4 @@ def plan_of(prepared: Prepared) -> Plan:
         sizes = [fields[prepared.inputs[name]].size("time") for name in unknown]
         known = [size for size in sizes if isinstance(size, int)]
         graph = graph_of(prepared.program, Report(), length=max(known, default=ASSUMED_LENGTH))
-    return make_plan(graph, training=True, batch=prepared.training.train.batch_size)
+    return graph

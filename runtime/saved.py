@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from compiler.diagnostics import Report, SpecError, diagnostic, nearest
+from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.lower import carry
 from compiler.lower.build import build_model
 from compiler.lower.module import Model
@@ -30,6 +28,7 @@ from runtime.data.images import SUFFIXES as PICTURES
 from runtime.data.pictures import as_field
 from runtime.data.pipeline import examples
 from runtime.evaluation import measured, measurer
+from runtime.finding import find, summary
 from runtime.inputs import Form, Kind, as_series, as_text, kind_of
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
@@ -245,55 +244,16 @@ def load(run: str | Path) -> Trained:
     return Trained(model, training, prepared.inputs, known, folder)
 
 
-def find(run: str | Path) -> Path:
-    """The folder of a finished run.
-
-    Raises:
-        SpecError: F0810 there is none, or it is something else.
-    """
-    folder = Path(run)
-    # What is too long for a name is there no more than others: `Path.exists` would fail.
-    if not os.path.exists(folder) and os.path.isdir(Path("runs") / run):
-        folder = Path("runs") / run
-    if not os.path.isdir(folder):
-        beside = [p.name for p in Path("runs").iterdir()] if Path("runs").is_dir() else []
-        what = "a file" if os.path.exists(folder) else "not there"
-        raise SpecError([diagnostic(
-            "F0810", f"`{run}` is not the folder of a run: it is {what}",
-            help=nearest(folder.name, beside) or "`flaxspec runs` lists the runs there are")])
-    if not (folder / files.SPEC).exists():
-        raise SpecError([diagnostic(
-            "F0810", f"`{run}` is not the folder of a run: it has no `{files.SPEC}`",
-            help="`flaxspec runs` lists the runs there are")])
-    missing = [name for name in (files.WEIGHTS, files.PREPROCESSING)
-               if not (folder / name).exists()]
-    if missing:
-        raise SpecError([diagnostic(
-            "F0810", f"the run in `{run}` is not finished: it has no `{missing[0]}`",
-            help=f"finish it with `compile-and-train {folder / files.SPEC} --out {folder} "
-                 "--resume`, or train it again")])
-    return folder
-
-
 def _read(folder: Path) -> tuple[Prepared, Preprocessing]:
     """The checked spec and the preprocessing of a run."""
     prepared = prepare(folder / files.SPEC, Report())
     try:
         return prepared, preprocessing.read(folder / files.PREPROCESSING)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpecError([diagnostic(
             "F0810", f"`{folder / files.PREPROCESSING}` is damaged",
             notes=[f"{type(error).__name__}: {error}".partition("\n")[0]],
             help="take it from a copy of the run, or train it again")]) from None
-
-
-def summary(folder: Path) -> dict[str, Any]:
-    """The summary of a run; {} where it is not finished or damaged."""
-    try:
-        found = json.loads((folder / files.SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _batches(part: Part, batch_size: int) -> Iterator[Batch]:

@@ -27,7 +27,7 @@ from runtime.cli import main as verbs
 from runtime.cli import train as training
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/language.md", "docs/tutorial.md"]
+PAGES = ["README.md", "docs/language.md", "docs/tutorial.md", "docs/sharing.md"]
 INPUTS = "inputs: {image: {shape: [32, 32, 16]}}"
 BLOCK = re.compile(r"(?:<!-- ([^\n]*) -->\n|Error (F\d+):\n\n)?"
                    r"```(yaml|text|python|sh)\n(.*?)```\n", re.S)
@@ -93,6 +93,7 @@ def test_a_page_is_true(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLAXSPEC_CACHE", str(tmp_path / "cache"))
     page = Page(name, capsys)
 
     def checked(block: re.Match[str]) -> str:

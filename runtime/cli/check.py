@@ -15,13 +15,14 @@ from compiler.scope import Budget
 from compiler.tree import Mapping, present
 from runtime.cli.terminal import columns, say, show
 from runtime.recipe import Recipe, is_recipe, read_training
+from runtime.share.reference import spec_of
 from runtime.train_checks import check_recipe
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, json: bool,
         hints: bool) -> int:
     """Check a spec and tell what was found; the exit status."""
-    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     report = Report()
     checked: list[str] = []
     proofs: list[Proof] = []

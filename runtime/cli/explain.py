@@ -10,6 +10,7 @@ from compiler.pipeline import Request, graph_of, make_program, read_tree
 from compiler.plan import unknown_inputs
 from runtime.cli.terminal import DEFAULT_LENGTH, show
 from runtime.recipe import Recipe
+from runtime.share.reference import spec_of
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
@@ -20,7 +21,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
         SpecError: the spec does not reach the stage.
     """
     report = Report()
-    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     text = _text(request, stage, length, report)
     show(report.diagnostics)
     print(text, end="")

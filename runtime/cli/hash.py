@@ -11,6 +11,7 @@ from compiler.targets.identity import network_hash
 from runtime.cli.terminal import show
 from runtime.identity import recipe_hash
 from runtime.recipe import Recipe, is_recipe, read_training
+from runtime.share.reference import spec_of
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool) -> None:
@@ -20,7 +21,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool) -> N
         SpecError: the spec has errors.
     """
     report = Report()
-    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     program = make_program(request, report)
     training = None
     if is_recipe(program.document):

@@ -291,6 +291,63 @@ def weights(
     run(spec, file, variant, set_, names=names, to=to, out=out, every=every, json=json)
 
 
+Licence = Annotated[str, typer.Option(
+    help="The model's licence, such as apache-2.0, for its card.", metavar="NAME")]
+DataLicence = Annotated[str, typer.Option(
+    help="The data's licence, where the data set does not say.", metavar="NAME")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+
+
+@app.command()
+def pack(
+    run: Run,
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="The file; NAME.flaxspec.zip where not given.",
+        metavar="FILE")] = None,
+    licence: Licence = "", data_licence: DataLicence = "", json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a finished run as one file to give away.
+
+    With its spec, weights, labels, figures, and a page that says what it is; every file hashed.
+    """
+    from runtime.cli.share import pack, told_as
+
+    pack(run, out, licence=licence, data_licence=data_licence, told=told_as(json, quiet))
+
+
+@app.command()
+def push(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a bundle.")],
+    where: Annotated[str, typer.Argument(
+        metavar="WHERE", help="A folder, https://…, git+https://…, or hf:owner/name.")],
+    licence: Licence = "", data_licence: DataLicence = "",
+    public: Annotated[bool, typer.Option(
+        "--public", help="A model of the hub that is made for it is there for everybody.")] = False,
+    json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Bring a run's bundle to where others find it."""
+    from runtime.cli.share import push, told_as
+
+    push(run, where, licence=licence, data_licence=data_licence, public=public,
+         told=told_as(json, quiet))
+
+
+@app.command()
+def pull(
+    reference: Annotated[str, typer.Argument(
+        metavar="REF", help="A bundle: a file, https://…, git+https://…, or hf:owner/name.")],
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="The folder; one called after the bundle where not given.",
+        metavar="DIR")] = None,
+    json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Bring a bundle here, unpacked."""
+    from runtime.cli.share import pull, told_as
+
+    pull(reference, out, told=told_as(json, quiet))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from compiler.version import VERSION

@@ -15,6 +15,7 @@ from compiler.plan import Plan, Reach, as_json, make_plan, unknown_inputs
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, pairs, short, show, size_of, width
 from runtime.recipe import Recipe
 from runtime.report.fold import Branch, described, fitting_depth, tree, unfolded
+from runtime.share.reference import spec_of
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batch: int,
@@ -25,7 +26,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batc
         SpecError: the spec has errors, which are not to be told as JSON.
     """
     report = Report()
-    request = Request(spec, variant, tuple(assignments), document=Recipe)
+    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     try:
         graph, unknown = _known_graph(request, length or DEFAULT_LENGTH, report)
     except SpecError as error:
@@ -113,11 +114,11 @@ def _totals(plan: Plan) -> list[str]:
     ]
     for name, axes in totals.receptive_field.items():
         of = f" of {name}" if len(totals.receptive_field) > 1 else ""
-        rows.append((f"receptive field{of}", _reach(axes)))
+        rows.append((f"receptive field{of}", reach_told(axes)))
     return pairs(rows)
 
 
-def _reach(axes: Mapping[str, Reach]) -> str:
+def reach_told(axes: Mapping[str, Reach]) -> str:
     """"height 427, width 427, up to a layer that sees all of it"."""
     parts = [f"{axis} {reach.size or reach.local:,}" if reach.size or reach.local > 1 else
              f"all of {axis}" for axis, reach in axes.items()]

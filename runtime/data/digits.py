@@ -6,13 +6,13 @@ Learning Repository, https://doi.org/10.24432/C50P49, CC BY 4.0: see NOTICE.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from compiler.types import TensorType
 from runtime.data.embedded import path
-from runtime.data.source import Source
+from runtime.data.source import Origin, Source
 
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset
@@ -24,6 +24,10 @@ class Digits(Source):
     Gives `image` (8, 8, 1) and `label`. The parts are stratified; with `test: 0.2` and
     `split_seed: 0` the test part is always the same 360 images.
     """
+
+    embedded: ClassVar[Origin] = Origin(
+        "1,797 handwritten digits of 8×8 grey pixels", "https://doi.org/10.24432/C50P49",
+        "CC BY 4.0")
 
     dataset: Literal["digits"] = Field(description="the word that chooses this source")
     split_seed: int = Field(

@@ -7,10 +7,11 @@ changes a little from one version of Python to the next, and scores with it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from runtime.data.source import Origin
 from runtime.data.text import RunningText
 
 
@@ -20,6 +21,10 @@ class HelpTexts(RunningText):
     Paragraphs that several topics repeat are taken once, so that the test part holds no text
     that was trained on.
     """
+
+    embedded: ClassVar[Origin] = Origin(
+        "the help texts of the Python that runs", "https://docs.python.org",
+        "Python Software Foundation License")
 
     dataset: Literal["help_texts"] = Field(description="the word that chooses this source")
     vocabulary: int | None = Field(

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from runtime.data.embedded import path
 from runtime.data.series import Series
+from runtime.data.source import Origin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,10 @@ class SeattleWeather(Series):
     units: ClassVar[Mapping[str, str]] = {
         "precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}
     season: ClassVar[int] = 365
+
+    embedded: ClassVar[Origin] = Origin(
+        "daily weather in Seattle, 2012 to 2015", "https://github.com/vega/vega-datasets",
+        "public domain")
 
     dataset: Literal["seattle_weather"] = Field(description="the word that chooses this source")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -17,6 +18,22 @@ from runtime.section import Section, problem
 if TYPE_CHECKING:
     from runtime.data.dataset import Dataset, Part
     from runtime.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where data comes from; each "" where nobody says.
+
+    Attributes:
+        summary: what it is, in a line.
+        source: where it is described.
+        licence: under what terms it is published.
+    """
+
+    summary: str = ""
+    source: str = ""
+    licence: str = ""
+
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -40,6 +57,8 @@ class Source(Section):
     reads_rows: ClassVar[bool] = False
     # What the names of files of inputs end in; others in a folder are passed by. () for any.
     suffixes: ClassVar[tuple[str, ...]] = ()
+    # Where data that comes with the package is from; NOTICE says more.
+    embedded: ClassVar[Origin] = Origin()
 
     dataset: str | None = Field(
         default=None, description="a data set of specs/datasets, which is fetched")
@@ -61,6 +80,14 @@ class Source(Section):
         """What messages call it: its name, or its file's."""
         value = self.dataset or str(getattr(self, self.word))
         return Path(value).name if not self.dataset and self.word in self.paths else value
+
+    @property
+    def origin(self) -> Origin:
+        """Where the data comes from, as far as flaxspec knows it."""
+        if self.dataset is None or self.word == "dataset":
+            return self.embedded
+        data = about(self.dataset)
+        return Origin(data.summary, data.source, data.licence)
 
     def has(self, part: str) -> bool:
         """Whether a part (train, validation or test) is asked for."""

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from runtime.data.embedded import path
 from runtime.data.series import Series
+from runtime.data.source import Origin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,10 @@ class Sunspots(Series):
     standard: ClassVar[tuple[str, ...]] = ("sunspots",)
     standard_targets: ClassVar[tuple[str, ...]] = ("sunspots",)
     season: ClassVar[int] = 11
+
+    embedded: ClassVar[Origin] = Origin(
+        "the yearly mean sunspot number, 1700 to 2008",
+        "http://www.ngdc.noaa.gov/stp/solar/solarda3.html", "public domain")
 
     dataset: Literal["sunspots"] = Field(description="the word that chooses this source")
 
