@@ -14,8 +14,10 @@ import sys
 from collections.abc import Mapping
 
 # Huge pages where the system allows them; large blocks stay in the heap, which is never trimmed.
+# One arena for all threads: the heaps of others go back to the system as soon as they are empty.
 SETTINGS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
 }

@@ -55,7 +55,7 @@ def conv_lstm(
     steps = _same(images, kernel.astype(x.dtype), kernels)
     zeros = jnp.zeros((batch, *space, filters), wide)
     arguments = (
-        steps.reshape(time, batch, *space, -1), None if bias is None else bias.astype(wide),
+        steps.reshape(time, batch, *space, -1), None, None if bias is None else bias.astype(wide),
         recurrent_kernel.astype(x.dtype), None, None,
         zeros if h0 is None else h0.astype(wide), zeros if c0 is None else c0.astype(wide), valid)
     if kernels == "reference":

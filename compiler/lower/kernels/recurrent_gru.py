@@ -10,6 +10,8 @@ from compiler.lower.kernels.recurrent_core import (
     Recurrence,
     backward_scan,
     bias_gradient,
+    enter,
+    entry_gradients,
     mask_gradient,
     masked,
     pick,
@@ -18,19 +20,20 @@ from compiler.lower.kernels.recurrent_core import (
 
 
 def _scan_after(
-    how: Recurrence, steps: Array, bias: Array | None, inner_bias: Array | None, kernel: Array,
-    mask: Array | None, h0: Array, valid: Array | None,
+    how: Recurrence, x: Array, entry: Array | None, bias: Array | None,
+    inner_bias: Array | None, kernel: Array, mask: Array | None, h0: Array, valid: Array | None,
 ) -> tuple[Array, Array]:
     """Cho et al. 2014 as in cuDNN, PyTorch and Keras: reset after the product; gates r, z, n.
 
-    n = tanh(steps_n + b_n + r · (h W_n + inner_bias)), h' = (1 - z) · n + z · h.
+    n = tanh((x W)_n + b_n + r · ((h U)_n + inner_bias)), h' = (1 - z) · n + z · h.
 
     Args:
         how: product and direction.
-        steps: (time, batch, 3 · units), the input's part of the pre-activations.
+        x: (time, batch, features).
+        entry: W, the kernel of the input (features, 3 · units), or None.
         bias: (3 · units,).
         inner_bias: (units,), of the candidate, inside the reset.
-        kernel: the recurrent kernel (units, 3 · units).
+        kernel: U, the recurrent kernel (units, 3 · units).
         mask: (batch, units), multiplies h where it enters the product.
         h0: (batch, units).
         valid: (time, batch), False at padded steps, which carry the state on.
@@ -39,14 +42,15 @@ def _scan_after(
         The states after each step (time, batch, units), and the last one.
     """
     h, (states, *_) = _run_after(
-        how, steps, bias, inner_bias, kernel, mask, h0, valid, keep=False)
+        how, x, entry, bias, inner_bias, kernel, mask, h0, valid, keep=False)
     return states, h
 
 
-def _run_after(how, steps, bias, inner_bias, kernel, mask, h0, valid, keep):
+def _run_after(how, x, entry, bias, inner_bias, kernel, mask, h0, valid, keep):
     def step(h, at):
-        x, valid_t = at
-        x_r, x_z, x_n = jnp.split(x if bias is None else x + bias, 3, axis=-1)
+        x_t, valid_t = at
+        part = enter(how, x_t, entry)
+        x_r, x_z, x_n = jnp.split(part if bias is None else part + bias, 3, axis=-1)
         h_r, h_z, q = jnp.split(how.multiply(masked(h, mask), kernel), 3, axis=-1)
         r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
         q = q if inner_bias is None else q + inner_bias
@@ -54,17 +58,18 @@ def _run_after(how, steps, bias, inner_bias, kernel, mask, h0, valid, keep):
         state = pick(valid_t, n + z * (h - n), h)
         return state, ((state, r, z, n, q) if keep else (state,))
 
-    return jax.lax.scan(step, h0, (steps, valid), reverse=how.reverse)
+    return jax.lax.scan(step, h0, (x, valid), reverse=how.reverse)
 
 
-def _after_forward(how, steps, bias, inner_bias, kernel, mask, h0, valid):
+def _after_forward(how, x, entry, bias, inner_bias, kernel, mask, h0, valid):
     h, (states, *gates) = _run_after(
-        how, steps, bias, inner_bias, kernel, mask, h0, valid, keep=True)
-    return (states, h), (states, tuple(gates), bias, inner_bias, kernel, mask, h0, valid)
+        how, x, entry, bias, inner_bias, kernel, mask, h0, valid, keep=True)
+    kept = x, entry, states, tuple(gates), bias, inner_bias, kernel, mask, h0, valid
+    return (states, h), kept
 
 
 def _after_backward(how, kept, gradients):
-    states, gates, bias, inner_bias, kernel, mask, h0, valid = kept
+    x, entry, states, gates, bias, inner_bias, kernel, mask, h0, valid = kept
     d_states, dh = gradients
     back = how.transpose(kernel)
     before = states_before(states, h0, how.reverse)
@@ -92,8 +97,8 @@ def _after_backward(how, kept, gradients):
     d_inner = bias_gradient(inner_bias, d_inside)
     d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(
         jnp.concatenate([d_gates, d_inside], axis=-1), back))
-    return (d_steps.astype(kernel.dtype), bias_gradient(bias, d_steps), d_inner, d_kernel, d_mask,
-            dh0, None)
+    return (*entry_gradients(how, x, entry, d_steps), bias_gradient(bias, d_steps), d_inner,
+            d_kernel, d_mask, dh0, None)
 
 
 scan_after = jax.custom_vjp(_scan_after, nondiff_argnums=(0,))
@@ -101,24 +106,25 @@ scan_after.defvjp(_after_forward, _after_backward)
 
 
 def _scan_before(
-    how: Recurrence, steps: Array, bias: Array | None, kernel: Array, mask: Array | None,
-    h0: Array, valid: Array | None,
+    how: Recurrence, x: Array, entry: Array | None, bias: Array | None, kernel: Array,
+    mask: Array | None, h0: Array, valid: Array | None,
 ) -> tuple[Array, Array]:
     """Cho et al. 2014 as first published: reset before the product; gates r, z, n.
 
-    n = tanh(steps_n + b_n + (r · h) W_n), h' = (1 - z) · n + z · h. Two products a step
+    n = tanh((x W)_n + b_n + (r · h) U_n), h' = (1 - z) · n + z · h. Two products a step
     that wait for each other. Arguments and results as of `scan_after`.
     """
-    h, (states, *_) = _run_before(how, steps, bias, kernel, mask, h0, valid, keep=False)
+    h, (states, *_) = _run_before(how, x, entry, bias, kernel, mask, h0, valid, keep=False)
     return states, h
 
 
-def _run_before(how, steps, bias, kernel, mask, h0, valid, keep):
+def _run_before(how, x, entry, bias, kernel, mask, h0, valid, keep):
     gates, candidate = _split(kernel)
 
     def step(h, at):
-        x, valid_t = at
-        x_r, x_z, x_n = jnp.split(x if bias is None else x + bias, 3, axis=-1)
+        x_t, valid_t = at
+        part = enter(how, x_t, entry)
+        x_r, x_z, x_n = jnp.split(part if bias is None else part + bias, 3, axis=-1)
         seen = masked(h, mask)
         h_r, h_z = jnp.split(how.multiply(seen, gates), 2, axis=-1)
         r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
@@ -126,7 +132,7 @@ def _run_before(how, steps, bias, kernel, mask, h0, valid, keep):
         state = pick(valid_t, n + z * (h - n), h)
         return state, ((state, r, z, n) if keep else (state,))
 
-    return jax.lax.scan(step, h0, (steps, valid), reverse=how.reverse)
+    return jax.lax.scan(step, h0, (x, valid), reverse=how.reverse)
 
 
 def _split(kernel: Array) -> tuple[Array, Array]:
@@ -135,14 +141,14 @@ def _split(kernel: Array) -> tuple[Array, Array]:
     return kernel[..., :2 * units], kernel[..., 2 * units:]
 
 
-def _before_forward(how, steps, bias, kernel, mask, h0, valid):
+def _before_forward(how, x, entry, bias, kernel, mask, h0, valid):
     h, (states, *gates) = _run_before(
-        how, steps, bias, kernel, mask, h0, valid, keep=True)
-    return (states, h), (states, tuple(gates), bias, kernel, mask, h0, valid)
+        how, x, entry, bias, kernel, mask, h0, valid, keep=True)
+    return (states, h), (x, entry, states, tuple(gates), bias, kernel, mask, h0, valid)
 
 
 def _before_backward(how, kept, gradients):
-    states, gates, bias, kernel, mask, h0, valid = kept
+    x, entry, states, gates, bias, kernel, mask, h0, valid = kept
     d_states, dh = gradients
     back_gates, back_candidate = (how.transpose(k) for k in _split(kernel))
     before = states_before(states, h0, how.reverse)
@@ -169,8 +175,8 @@ def _before_backward(how, kept, gradients):
         how.weight_gradient(r * seen, d_steps[..., 2 * units:], candidate),
     ], axis=-1)
     d_mask = mask_gradient(mask, before, d_seen)
-    return (d_steps.astype(kernel.dtype), bias_gradient(bias, d_steps), d_kernel, d_mask, dh0,
-            None)
+    return (*entry_gradients(how, x, entry, d_steps), bias_gradient(bias, d_steps), d_kernel,
+            d_mask, dh0, None)
 
 
 scan_before = jax.custom_vjp(_scan_before, nondiff_argnums=(0,))

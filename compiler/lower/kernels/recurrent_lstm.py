@@ -10,6 +10,8 @@ from compiler.lower.kernels.recurrent_core import (
     Recurrence,
     backward_scan,
     bias_gradient,
+    enter,
+    entry_gradients,
     mask_gradient,
     masked,
     multiply,
@@ -20,14 +22,15 @@ from compiler.lower.kernels.recurrent_core import (
 
 
 def plain_scan(
-    how: Recurrence, steps: Array, bias: Array | None, kernel: Array, projection: Array | None,
-    mask: Array | None, h0: Array, c0: Array, valid: Array | None,
+    how: Recurrence, x: Array, entry: Array | None, bias: Array | None, kernel: Array,
+    projection: Array | None, mask: Array | None, h0: Array, c0: Array, valid: Array | None,
 ) -> tuple[Array, Array, Array]:
     """Hochreiter & Schmidhuber 1997 with forget gates (Gers et al. 2000), gates i, f, g, o.
 
     Args:
         how: product and direction.
-        steps: (time, batch, …, 4 · units), the input's part of the pre-activations.
+        x: (time, batch, …, features).
+        entry: the kernel of the input, (features, 4 · units) for dense ones, or None.
         bias: (4 · units,).
         kernel: the recurrent kernel, (state, 4 · units) for dense ones.
         projection: (units, state), from the gated cell to the state (Sak et al. 2014).
@@ -39,15 +42,15 @@ def plain_scan(
         The states after each step (time, batch, …, state), the last state, the last cell.
     """
     (h, c), (states, *_) = _run(
-        how, steps, bias, kernel, projection, mask, h0, c0, valid, keep=False)
+        how, x, entry, bias, kernel, projection, mask, h0, c0, valid, keep=False)
     return states, h, c
 
 
-def _run(how, steps, bias, kernel, projection, mask, h0, c0, valid, keep):
+def _run(how, x, entry, bias, kernel, projection, mask, h0, c0, valid, keep):
     def step(carry, at):
         h, c = carry
-        z, valid_t = at
-        z = z + how.multiply(masked(h, mask), kernel)
+        x_t, valid_t = at
+        z = enter(how, x_t, entry) + how.multiply(masked(h, mask), kernel)
         i, f, g, o = jnp.split(z if bias is None else z + bias, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         cell = f * c + i * g
@@ -58,18 +61,18 @@ def _run(how, steps, bias, kernel, projection, mask, h0, c0, valid, keep):
         # The gates are kept apart: writing them as one array costs a copy at every step.
         return (state, cell), ((state, i, f, g, o, c) if keep else (state,))
 
-    return jax.lax.scan(step, (h0, c0), (steps, valid), reverse=how.reverse)
+    return jax.lax.scan(step, (h0, c0), (x, valid), reverse=how.reverse)
 
 
-def _forward(how, steps, bias, kernel, projection, mask, h0, c0, valid):
+def _forward(how, x, entry, bias, kernel, projection, mask, h0, c0, valid):
     (h, c), (states, *gates) = _run(
-        how, steps, bias, kernel, projection, mask, h0, c0, valid, keep=True)
-    kept = states, tuple(gates), bias, kernel, projection, mask, h0, valid
+        how, x, entry, bias, kernel, projection, mask, h0, c0, valid, keep=True)
+    kept = x, entry, states, tuple(gates), bias, kernel, projection, mask, h0, valid
     return (states, h, c), kept
 
 
 def _backward(how, kept, gradients):
-    states, gates, bias, kernel, projection, mask, h0, valid = kept
+    x, entry, states, gates, bias, kernel, projection, mask, h0, valid = kept
     d_states, dh, dc = gradients
     back = how.transpose(kernel)
     unproject = None if projection is None else projection.T
@@ -102,8 +105,8 @@ def _backward(how, kept, gradients):
         out = o * jnp.tanh(f * c + i * g)
         d_projection = weight_gradient(out, d_live, projection)
     d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(dz, back))
-    return (dz.astype(kernel.dtype), bias_gradient(bias, dz), d_kernel, d_projection, d_mask,
-            dh0, dc0, None)
+    return (*entry_gradients(how, x, entry, dz), bias_gradient(bias, dz), d_kernel, d_projection,
+            d_mask, dh0, dc0, None)
 
 
 scan = jax.custom_vjp(plain_scan, nondiff_argnums=(0,))

@@ -1,4 +1,4 @@
-"""The scan of the plain recurrent network: h' = act(steps + b + h U)."""
+"""The scan of the plain recurrent network: h' = act(x W + b + h U)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from compiler.lower.kernels.recurrent_core import (
     Recurrence,
     backward_scan,
     bias_gradient,
+    enter,
+    entry_gradients,
     mask_gradient,
     masked,
     pick,
@@ -18,15 +20,16 @@ from compiler.lower.kernels.recurrent_core import (
 
 
 def _scan(
-    how: Recurrence, activation: str, steps: Array, bias: Array | None, kernel: Array,
-    mask: Array | None, h0: Array, valid: Array | None,
+    how: Recurrence, activation: str, x: Array, entry: Array | None, bias: Array | None,
+    kernel: Array, mask: Array | None, h0: Array, valid: Array | None,
 ) -> tuple[Array, Array]:
     """Elman's network (1990).
 
     Args:
         how: product and direction.
         activation: "tanh" or "relu".
-        steps: (time, batch, units), the input's part of the pre-activations.
+        x: (time, batch, features).
+        entry: the kernel of the input (features, units), or None.
         bias: (units,).
         kernel: the recurrent kernel (units, units).
         mask: (batch, units), multiplies h where it enters the product.
@@ -39,22 +42,22 @@ def _scan(
     act = jnp.tanh if activation == "tanh" else jax.nn.relu
 
     def step(h, at):
-        z, valid_t = at
-        z = z + how.multiply(masked(h, mask), kernel)
+        x_t, valid_t = at
+        z = enter(how, x_t, entry) + how.multiply(masked(h, mask), kernel)
         h = pick(valid_t, act(z if bias is None else z + bias), h)
         return h, h
 
-    h, states = jax.lax.scan(step, h0, (steps, valid), reverse=how.reverse)
+    h, states = jax.lax.scan(step, h0, (x, valid), reverse=how.reverse)
     return states, h
 
 
-def _forward(how, activation, steps, bias, kernel, mask, h0, valid):
-    states, h = _scan(how, activation, steps, bias, kernel, mask, h0, valid)
-    return (states, h), (states, bias, kernel, mask, h0, valid)
+def _forward(how, activation, x, entry, bias, kernel, mask, h0, valid):
+    states, h = _scan(how, activation, x, entry, bias, kernel, mask, h0, valid)
+    return (states, h), (x, entry, states, bias, kernel, mask, h0, valid)
 
 
 def _backward(how, activation, kept, gradients):
-    states, bias, kernel, mask, h0, valid = kept
+    x, entry, states, bias, kernel, mask, h0, valid = kept
     d_states, dh = gradients
     back = how.transpose(kernel)
 
@@ -70,7 +73,8 @@ def _backward(how, activation, kept, gradients):
     before = states_before(states, h0, how.reverse)
     d_kernel = how.weight_gradient(masked(before, mask), dz, kernel)
     d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(dz, back))
-    return dz.astype(kernel.dtype), bias_gradient(bias, dz), d_kernel, d_mask, dh0, None
+    return (*entry_gradients(how, x, entry, dz), bias_gradient(bias, dz), d_kernel, d_mask, dh0,
+            None)
 
 
 scan = jax.custom_vjp(_scan, nondiff_argnums=(0, 1))
