@@ -77,7 +77,7 @@ def enter(how: Recurrence, x: Array, entry: Array | None) -> Array:
 def entry_gradients(
     how: Recurrence, x: Array, entry: Array | None, dz: Array,
 ) -> tuple[Array, Array | None]:
-    """Gradients of `enter`'s input (time, batch, …, features) and kernel, from those of all steps."""
+    """Gradients of the input (time, batch, …, features) and its kernel, from those of all steps."""
     if entry is None:
         return dz.astype(x.dtype), None
     rows = dz.reshape(-1, dz.shape[-1])
