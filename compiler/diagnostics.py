@@ -324,6 +324,7 @@ CODES = {
     "F0881": "names of weights that are not known",
     "F0884": "a layer that another library does not have",
     "F0885": "a file of names that cannot be used",
+    "F0886": "nothing is left to train",
     "F0899": "an internal error",
     "F0940": "a block to open that a drawing does not have",
     "F0941": "a drawing with too many boxes",

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compiler.diagnostics import SpecError
+from compiler.diagnostics import Report, SpecError
 from compiler.resolve import Program
 from compiler.tree import Mapping as MapNode
 from compiler.tree import plain
-from runtime.data import anchored
+from runtime.data import anchored, anchored_start
 from runtime.memory import too_small
 from runtime.run import Prepared, load_data, plan_of
 
@@ -127,8 +127,8 @@ def _run(order: _Order) -> Result:
     with stage("data", listeners) as note:
         dataset = load_data(prepared)
         note.text = dataset.described
-    with stage("build", listeners):
-        model = _built(prepared)
+    with stage("build", listeners) as note:
+        model, note.text = _built(order, start)
     facts = _checked_facts(order, start, model, dataset)
     if order.wish.resume:
         with stage("resume", listeners) as note:
@@ -143,9 +143,10 @@ def _run(order: _Order) -> Result:
 
 
 def _self_contained(program: Program) -> Program:
-    """The program with the paths of its data as they are seen from anywhere."""
-    data = anchored(program.tree["data"], program.directory)
-    tree = MapNode(program.tree | {"data": data}, program.tree.span, program.tree.key_spans)
+    """The program with the paths of its recipe as they are seen from anywhere."""
+    own = {"data": anchored(program.tree["data"], program.directory),
+           "train": anchored_start(program.tree["train"], program.directory, Report())}
+    tree = MapNode(program.tree | own, program.tree.span, program.tree.key_spans)
     return replace(program, tree=tree)
 
 
@@ -188,16 +189,33 @@ def _started(order: _Order) -> _Start:
     return _Start(spec, saved, placement)
 
 
-def _built(prepared: Prepared) -> Model:
-    """The model with its first weights."""
+def _built(order: _Order, start: _Start) -> tuple[Model, str]:
+    """The model with its first weights, and where these are from, in words."""
     from compiler.lower.build import build_model, load_named_weights
     from compiler.passes import optimise
+    from runtime.folder import START, write_json
+    from runtime.starting import start_from
 
+    prepared = order.prepared
     graph, recipe = optimise(prepared.graph), prepared.training.train
     model = build_model(graph, seed=recipe.seed, kernels=recipe.compile.kernels,
                         **recipe.precision.of_build)
+    if start.saved is not None:  # whose weights are those of the checkpoint
+        return model, _frozen_told(prepared)
     load_named_weights(model, graph, prepared.program.weights_file)
-    return model
+    began = start_from(model, graph, recipe)
+    if began is None:
+        return model, _frozen_told(prepared)
+    write_json(order.folder / START, began.as_json(recipe))
+    return model, "; ".join(filter(None, (began.told(), _frozen_told(prepared))))
+
+
+def _frozen_told(prepared: Prepared) -> str:
+    """"1,290 of 11,689,512 parameters are trained"; "" where all are."""
+    if not prepared.training.train.freeze:
+        return ""
+    totals = plan_of(prepared).totals
+    return f"{totals.trainable:,} of {totals.params:,} parameters are trained"
 
 
 def _checked_facts(order: _Order, start: _Start, model: Model, dataset: Dataset) -> Facts:

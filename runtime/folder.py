@@ -19,6 +19,7 @@ SPEC, METRICS = "spec.yaml", "metrics.jsonl"
 WRITTEN = "written.yaml"  # the spec as its author wrote it, to be read and not to be run
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 PREPROCESSING, ENVIRONMENT = "preprocessing.json", "environment.json"
+START = "start.json"  # the weights that it began with, where they were given
 REPORT = "report.html"
 LOCK = ".lock"  # held open by the process that writes in the folder
 

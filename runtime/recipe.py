@@ -19,7 +19,7 @@ from compiler.spec import Document, Raw
 from compiler.types import TensorType
 from compiler.validate import remedy
 from compiler.wording import expected, shown
-from runtime.data import WORDS, DataSource, anchored
+from runtime.data import WORDS, DataSource, anchored, anchored_start
 from runtime.data.named import data_sets
 from runtime.data.source import Source
 from runtime.optim_document import Optimizer
@@ -68,6 +68,16 @@ class Train(Section):
                                   "depends; `batch_size` where not given")
     optimizer: Optimizer = Field(
         description="one of optax's optimisers by name, or a chain of its transformations")
+    from_: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, alias="from",
+        description="the weights to start from: a file of flaxspec's, PyTorch's or Keras's, or "
+                    "the folder of a run")
+    replace: list[str] = Field(
+        default=[], description="patterns of paths whose parameters are drawn anew, whatever the "
+                                "file of `from` has there: `[head]`")
+    freeze: list[str] = Field(
+        default=[], description="patterns of layers that stay as they are, their batch "
+                                "statistics too: `[stem, stage*]`")
     clip: Clip | None = Field(default=None, description="what large gradients are cut down to")
     learning_rate_factors: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default={}, description="what multiplies the learning rate of some parameters, by a "
@@ -121,6 +131,9 @@ class Train(Section):
         if (self.epochs is None) == (self.steps is None):
             raise problem("a run is given either by `epochs` or by `steps`",
                           help="add `epochs: 20`" if self.epochs is None else "take one away")
+        if self.replace and self.from_ is None:
+            raise problem("`replace` draws anew what a file would give, and there is no `from`",
+                          help="add `from: FILE`, or take `replace` away")
         changes = (*self.batch_size_changes.values, *self.sequence_length_changes.values)
         if self.steps is not None and any(when.unit == "%" for when, _ in changes):
             raise problem("a run of `steps` has no part of its epochs to change something at",
@@ -182,6 +195,8 @@ def read_training(
         spans[name] = tree.key_spans.get(name, node.span)
         if name == "data":
             node = anchored(node, directory)
+        if name == "train":
+            node = anchored_start(node, directory, report)
         values[name] = read_section(kind, node, name, spans[name], report)
     if len(values) < len(SECTIONS) or None in values.values():
         return None
@@ -379,7 +394,8 @@ def _report(
 
 def _fields_at(kind: Any, loc: tuple[Any, ...]) -> AbstractMapping[str, Any]:
     """The fields of the model that an error's location leads to; {} where it is none."""
-    return getattr(_bare(_kind_at(kind, loc)), "model_fields", {})
+    fields = getattr(_bare(_kind_at(kind, loc)), "model_fields", {})
+    return {info.alias or name: info for name, info in fields.items()}
 
 
 def _kind_at(kind: Any, loc: tuple[Any, ...]) -> Any:
@@ -389,7 +405,7 @@ def _kind_at(kind: Any, loc: tuple[Any, ...]) -> Any:
         if typing.get_origin(kind) in (typing.Union, types.UnionType):
             kind = next(a for a in typing.get_args(kind) if _word(a) == step)
         elif isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[step].annotation
+            kind = _fields_at(kind, ())[step].annotation
         else:  # a list or a map
             kind = typing.get_args(kind)[-1]
     return kind

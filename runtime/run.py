@@ -14,6 +14,7 @@ from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.program import Program
 from compiler.source import Source
 from compiler.tree import Mapping, Scalar
+from runtime.freezing import frozen
 from runtime.memory import available, fitting_batch
 from runtime.policies import AUTO
 from runtime.recipe import Recipe, Training, check_training, read_training
@@ -33,7 +34,7 @@ class Prepared:
 
     Attributes:
         program: the resolved document.
-        graph: its model.
+        graph: its model, with what the recipe freezes.
         training: its `data`, `task` and `train`.
         inputs: for each input of the model, the field of the data that it gets.
         auto: whether its batch size was chosen to fit the memory.
@@ -71,6 +72,7 @@ def prepare(
         inputs = check_recipe(training, graph, program.tree, report)
     report.check()
     assert training is not None, "no training and no error"
+    graph = frozen(graph, training.train.freeze)
     prepared = Prepared(program, graph, training, inputs)
     if not _wants_auto(program):
         return prepared
@@ -129,4 +131,5 @@ def sized_graph(prepared: Prepared) -> Graph:
         sizes = [fields[prepared.inputs[name]].size("time") for name in unknown]
         known = [size for size in sizes if isinstance(size, int)]
         graph = graph_of(prepared.program, Report(), length=max(known, default=ASSUMED_LENGTH))
+        graph = frozen(graph, prepared.training.train.freeze)
     return graph

@@ -11,6 +11,7 @@ from compiler.source import Span
 from compiler.tree import Mapping as MapNode
 from compiler.tree import Node
 from compiler.types import TensorType
+from runtime.freezing import check_freezing, frozen
 from runtime.mixing import check_mix
 from runtime.patterns import check_patterns
 from runtime.recipe import Training, check_training
@@ -68,7 +69,8 @@ def check_train(
         report: where errors go.
     """
     train, span, fields = training.train, training.spans["train"], training.data.fields()
-    check_patterns(train.learning_rate_factors, graph, report, span)
+    check_freezing(train.freeze, train.replace, graph, report, span)
+    check_patterns(train.learning_rate_factors, frozen(graph, train.freeze), report, span)
     if train.mix is not None:
         check_mix(train.mix, training.task, {n: fields[n] for n in inputs.values()}, report, span)
     if train.sequence_length_changes.values:

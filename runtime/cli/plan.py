@@ -13,6 +13,7 @@ from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, Reach, as_json, make_plan, unknown_inputs
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, pairs, short, show, size_of, width
+from runtime.freezing import frozen, patterns_of
 from runtime.recipe import Recipe
 from runtime.report.fold import Branch, described, fitting_depth, tree, unfolded
 from runtime.share.reference import spec_of
@@ -56,13 +57,14 @@ def _known_graph(request: Request, length: int, report: Report) -> tuple[Graph, 
         SpecError: the spec has errors, or the length does not suit it.
     """
     program = make_program(request, report)
-    graph = graph_of(program, report)
+    graph = frozen(graph_of(program, report), patterns_of(program))
     unknown = unknown_inputs(graph)
     if not unknown:
         return graph, ()
     found = Report()
     try:
-        return graph_of(program, found, length=length), unknown
+        graph = graph_of(program, found, length=length)
+        return frozen(graph, patterns_of(program)), unknown
     except SpecError as error:
         note = f"this is for {length} steps of {' and '.join(unknown)}; --length N chooses another"
         raise SpecError(replace(d, notes=(*d.notes, note)) for d in error.diagnostics) from None

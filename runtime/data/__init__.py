@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
+from compiler.diagnostics import Report
 from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data.arrays import Arrays
@@ -118,6 +119,34 @@ def anchored(node: Node, directory: Path | None) -> Node:
     for path in kind.paths:
         node = _with_path(node, path.split("."), directory)
     return node
+
+
+def anchored_start(node: Node, directory: Path | None, report: Report) -> Node:
+    """A `train` section whose `from` no longer depends on where it is read from.
+
+    As with the weights that a spec names, a relative path does not leave the folder that the
+    spec was opened from.
+
+    Args:
+        node: the section.
+        directory: where the spec lies.
+        report: where errors go.
+    """
+    start = node.get("from") if isinstance(node, Mapping) else None
+    if not isinstance(start, Scalar) or not isinstance(start.value, str):
+        return node
+    home, typed = start.span.source.home, _is_typed(start.span)
+    changed = _with_path(node, ["from"], directory)
+    found = changed["from"] if isinstance(changed, Mapping) else changed
+    path = Path(str(found.value)) if isinstance(found, Scalar) else Path()
+    is_absolute = Path(start.value).expanduser().is_absolute()
+    if home is not None and not typed and not (is_absolute and not home.sealed) and (
+            not home.admits(path)):
+        report.error(
+            "F0234", f"`{start.value}` is outside the folder that the spec was opened from",
+            start.span, help="a spec names files below it by relative paths"
+            + ("" if home.sealed else ", others by absolute ones"))
+    return changed
 
 
 def _with_path(node: Node, keys: Sequence[str], directory: Path | None) -> Node:

@@ -174,7 +174,9 @@ def _plan(plan: Plan) -> str:
                      f"{macs:,}" if macs else ""])
     totals = plan.totals
     memory = totals.activation_bytes["training"]
+    frozen = totals.params - totals.trainable
     tiles = [tile(f"{totals.params:,}", "parameters"),
+             *([tile(f"{frozen:,}", "of them frozen")] if frozen else []),
              tile(f"{totals.macs:,}", "multiply-accumulates an example"),
              tile(_bytes(totals.weight_bytes), "weights in float32"),
              tile(_bytes(memory), f"kept for a batch of {plan.batch}")]
