@@ -68,8 +68,8 @@ def build(
         SpecError: with every error of the spec, or of a file of weights.
     """
     from compiler.lower.build import build_spec
+    from runtime.asking import spec_of
     from runtime.recipe import Recipe
-    from runtime.share.reference import spec_of
 
     return build_spec(spec_of(spec), variant=variant, params=params, operators=tuple(operators),
                       seed=seed, dtype=dtype, param_dtype=param_dtype, abstract=abstract,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 # What marks the folder of a project: its specs may use one another wherever in it they lie.
 PROJECT = ".git"
+# The file by which the folder of a bundle is known, and how it begins.
+MANIFEST, BUNDLE = "manifest.json", b'{\n  "format": "flaxspec-bundle"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,25 @@ def home_of(path: Path) -> Home:
     """The home of a file that the user opened.
 
     Its root is the project that it lies in (the nearest folder with `.git`), or where there is
-    none, its own folder.
+    none, its own folder. A bundle's spec keeps to its bundle.
     """
     try:
         folder = path.parent.resolve()
+        if is_bundle(folder):
+            return Home(path.parent, folder, sealed=True)
         project = (f for f in (folder, *folder.parents) if (f / PROJECT).exists())
         return Home(path.parent, next(project, folder))
     except (OSError, RuntimeError, ValueError):
         return Home(path.parent, path.parent.absolute())
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is that of an unpacked bundle."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            return file.read(len(BUNDLE)) == BUNDLE
+    except OSError:
+        return False
 
 
 def here() -> Home:

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 import jax
 
 from compiler.diagnostics import Report, SpecError, diagnostic
-from compiler.pipeline import Request, graph_of, make_program
+from compiler.pipeline import graph_of, make_program
 from compiler.source import Source
 from compiler.tree import plain
+from runtime.asking import request
 from runtime.batch import Batch, Ratio
 from runtime.data.dataset import Part
 from runtime.data.memory import Described, Memory, as_array, described
 from runtime.execution import execute
 from runtime.folder import make_folder
-from runtime.recipe import Recipe
 from runtime.report.console import Form, console
 from runtime.run import Prepared, prepare
 from runtime.saved import Trained, load
-from runtime.share.reference import spec_of
 from runtime.tasks.measures import ratio
 from runtime.tasks.task import Task
 
@@ -93,8 +92,7 @@ def _given(
     Raises:
         SpecError: F0634 the arrays do not go together.
     """
-    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
-    program = make_program(request, Report())
+    program = make_program(request(spec, variant, assignments), Report())
     inputs = {v.name: v.type for v in graph_of(program, Report()).inputs}
     chosen = _task(program.tree.get("task"))
     target = getattr(chosen, "target", "label")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from pydantic import BaseModel, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from compiler.diagnostics import Report, nearest
+from compiler.home import Home
 from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.source import Span
 from compiler.spec import Document, Raw
@@ -41,6 +42,13 @@ from runtime.train_parts import Average, Changes, Clip, EpochChanges, Mix, Posit
 
 class Recipe(Document):
     """A spec file that may be trained."""
+
+    @classmethod
+    def open_bundle(cls, reference: str, home: Home) -> Path:
+        """The spec in a bundle that `extends: {bundle: …}` names."""
+        from runtime.share.opening import opened
+
+        return opened(reference, home).spec
 
     one_of: ClassVar[AbstractMapping[str, Collection[str]]] = {
         **Document.one_of, "data": ("dataset", *WORDS), "task": (),

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from compiler.diagnostics import Label, Report, SpecError
 from compiler.graph import Graph
-from compiler.pipeline import Request, graph_of, make_program
+from compiler.pipeline import graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.program import Program
 from compiler.source import Source
 from compiler.tree import Mapping, Scalar
+from runtime.asking import request
 from runtime.freezing import frozen
 from runtime.memory import available, fitting_batch
 from runtime.policies import AUTO
-from runtime.recipe import Recipe, Training, check_training, read_training
-from runtime.share.reference import spec_of
+from runtime.recipe import Training, check_training, read_training
 from runtime.train_checks import check_recipe
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def prepare(
     Raises:
         SpecError: with every error found.
     """
-    program = make_program(
-        Request(spec_of(spec), variant, tuple(assignments), document=Recipe), report)
+    program = make_program(request(spec, variant, assignments), report)
     training = read_training(program.document, program.tree, report, program.directory)
     graph = graph_of(program, report)
     inputs: dict[str, str] = {}

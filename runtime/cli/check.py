@@ -13,23 +13,23 @@ from compiler.program import Program
 from compiler.resolve import resolve
 from compiler.scope import Budget
 from compiler.tree import Mapping, present
+from runtime.asking import request
 from runtime.cli.terminal import columns, say, show
-from runtime.recipe import Recipe, is_recipe, read_training
-from runtime.share.reference import spec_of
+from runtime.recipe import is_recipe, read_training
 from runtime.train_checks import check_recipe
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, facts: bool, json: bool,
         hints: bool) -> int:
     """Check a spec and tell what was found; the exit status."""
-    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     report = Report()
     checked: list[str] = []
     proofs: list[Proof] = []
     try:
-        checked = check_spec(request, report)
+        asked = request(spec, variant, assignments)
+        checked = check_spec(asked, report)
         if facts and not report.errors:
-            proofs = check_facts(replace(request, variant="", assignments=()), report,
+            proofs = check_facts(replace(asked, variant="", assignments=()), report,
                                  only=checked[0] if len(checked) == 1 else "")
     except SpecError as error:
         for complaint in error.diagnostics:

@@ -12,9 +12,9 @@ from compiler.targets.drawing import dot, html, mermaid, svg, text
 from compiler.targets.drawing.boxes import Scene
 from compiler.targets.drawing.opening import FITTING, opened
 from compiler.targets.drawing.scene import make_scene
+from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, say, show
 from runtime.folder import SPEC
-from runtime.recipe import Recipe
 
 Writer = Callable[[Scene, frozenset[int], str], str]
 # What a file's ending asks for: how it is written, and the boxes that fit where no depth is given.
@@ -39,7 +39,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, out: Path | None
     if out is not None:
         _refuse_others(out)
     report = Report()
-    scene = _scene(Request(_of_run(spec), variant, tuple(assignments), document=Recipe), length,
+    scene = _scene(request(_of_run(spec), variant, assignments), length,
                    report)
     show(report.diagnostics)
     found = opened(scene, depth=depth, fold=fold, open_=open_, fitting=fitting)

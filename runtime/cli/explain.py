@@ -8,9 +8,8 @@ from compiler import printer
 from compiler.diagnostics import Report
 from compiler.pipeline import Request, graph_of, make_program, read_tree
 from compiler.plan import unknown_inputs
+from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, show
-from runtime.recipe import Recipe
-from runtime.share.reference import spec_of
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
@@ -21,18 +20,18 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
         SpecError: the spec does not reach the stage.
     """
     report = Report()
-    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
-    text = _text(request, stage, length, report)
+    asked = request(spec, variant, assignments)
+    text = _text(asked, stage, length, report)
     show(report.diagnostics)
     print(text, end="")
 
 
-def _text(request: Request, stage: str, length: int | None, report: Report) -> str:
+def _text(asked: Request, stage: str, length: int | None, report: Report) -> str:
     if stage == "tree":
-        tree, *_ = read_tree(request, report)
+        tree, *_ = read_tree(asked, report)
         report.check()
         return printer.tree_text(tree)
-    program = make_program(request, report)
+    program = make_program(asked, report)
     if stage == "resolved":
         from compiler.targets.canonical import canonical_text
 

@@ -6,12 +6,12 @@ import json as json_
 from collections.abc import Sequence
 
 from compiler.diagnostics import Report
-from compiler.pipeline import Request, graph_of, make_program
+from compiler.pipeline import graph_of, make_program
 from compiler.targets.identity import network_hash
+from runtime.asking import request
 from runtime.cli.terminal import show
 from runtime.identity import recipe_hash
-from runtime.recipe import Recipe, is_recipe, read_training
-from runtime.share.reference import spec_of
+from runtime.recipe import is_recipe, read_training
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool) -> None:
@@ -21,8 +21,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool) -> N
         SpecError: the spec has errors.
     """
     report = Report()
-    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
-    program = make_program(request, report)
+    program = make_program(request(spec, variant, assignments), report)
     training = None
     if is_recipe(program.document):
         training = read_training(program.document, program.tree, report, program.directory)

@@ -12,11 +12,10 @@ from compiler.diagnostics import as_json as diagnostic_json
 from compiler.graph import Graph
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import Plan, Reach, as_json, make_plan, unknown_inputs
+from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, pairs, short, show, size_of, width
 from runtime.freezing import frozen, patterns_of
-from runtime.recipe import Recipe
 from runtime.report.fold import Branch, described, fitting_depth, tree, unfolded
-from runtime.share.reference import spec_of
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batch: int,
@@ -27,9 +26,9 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batc
         SpecError: the spec has errors, which are not to be told as JSON.
     """
     report = Report()
-    request = Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
     try:
-        graph, unknown = _known_graph(request, length or DEFAULT_LENGTH, report)
+        asked = request(spec, variant, assignments)
+        graph, unknown = _known_graph(asked, length or DEFAULT_LENGTH, report)
     except SpecError as error:
         if not json:
             raise
@@ -50,13 +49,13 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, json: bool, batc
     return 0
 
 
-def _known_graph(request: Request, length: int, report: Report) -> tuple[Graph, tuple[str, ...]]:
+def _known_graph(asked: Request, length: int, report: Report) -> tuple[Graph, tuple[str, ...]]:
     """The graph with a length for each open one, and the inputs that have one.
 
     Raises:
         SpecError: the spec has errors, or the length does not suit it.
     """
-    program = make_program(request, report)
+    program = make_program(asked, report)
     graph = frozen(graph_of(program, report), patterns_of(program))
     unknown = unknown_inputs(graph)
     if not unknown:

@@ -9,13 +9,14 @@ from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.passes import optimise
-from compiler.pipeline import Request, graph_of, make_program
+from compiler.pipeline import graph_of, make_program
 from compiler.weights.files import write_file
 from compiler.weights.load import Loaded, Row, load
 from compiler.weights.save import weights_to
 from runtime import folder as files
+from runtime.asking import request, spec_of
 from runtime.cli.terminal import bold, columns, pairs, show
-from runtime.recipe import Recipe
+from runtime.share.reference import names_bundle
 
 SHOWN = 12  # rows that are printed where nobody asks for all
 
@@ -34,7 +35,7 @@ def run(
         raise SpecError([diagnostic("F0807", f"`{out}` is there already",
                                     help="give another name with `-o`, or remove it")])
     report = Report()
-    program = make_program(Request(spec, variant, tuple(assignments), document=Recipe), report)
+    program = make_program(request(spec, variant, assignments), report)
     path = path or program.weights_file
     if path is None:
         raise SpecError([diagnostic(
@@ -55,7 +56,7 @@ def run(
 
 def _of_run(spec: str, file: str | None) -> tuple[str, Path | None]:
     """The spec and the weights of a run's folder, or what was given."""
-    folder = Path(spec)
+    folder = Path(spec_of(spec)).parent if names_bundle(spec) else Path(spec)
     if not folder.is_dir() and (Path("runs") / spec / files.SPEC).exists():
         folder = Path("runs") / spec
     path = Path(file) if file is not None else None

@@ -14,13 +14,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from compiler.diagnostics import SpecError, diagnostic
-from compiler.source import Source
 
-Spec = TypeVar("Spec", bound=str | Path | Source)
 Kind = Literal["path", "web", "git", "hub"]
 
 MANIFEST = "manifest.json"
@@ -45,6 +43,7 @@ class Reference:
         revision: a branch, tag or commit; "" for the repository's main one.
         subdirectory: the folder in the repository; "" for its root.
         sha256: what the bundle's hash has to be, or "".
+        local: the path on this machine; "" where an address says where it is.
     """
 
     text: str
@@ -53,6 +52,7 @@ class Reference:
     revision: str = ""
     subdirectory: str = ""
     sha256: str = ""
+    local: str = ""
 
     @property
     def unpinned(self) -> str:
@@ -64,6 +64,11 @@ class Reference:
     def is_remote(self) -> bool:
         """Whether it may be on another machine."""
         return self.kind != "path"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a path says where it is."""
+        return bool(self.local)
 
     def pinned(self, sha256: str) -> str:
         """The reference with a hash."""
@@ -84,37 +89,25 @@ def names_bundle(text: str) -> bool:
         return False
 
 
-def spec_of(spec: Spec) -> Spec | str:
-    """What the compiler is to read: the spec's file of a bundle, else what was given.
+def parse_reference(text: str, folder: Path = Path()) -> Reference:
+    """A reference as its parts.
 
     Args:
-        spec: a path, a name from the zoo, a reference to a bundle, or the text of a spec.
-
-    Raises:
-        SpecError: the bundle cannot be had, or is not in order.
-    """
-    if isinstance(spec, Source) or not names_bundle(str(spec)):
-        return spec
-    from runtime.share.opening import opened
-
-    return str(opened(str(spec)).spec)
-
-
-def parse_reference(text: str) -> Reference:
-    """A reference as its parts.
+        text: the reference.
+        folder: where relative paths begin.
 
     Raises:
         SpecError: F0850 it is none.
     """
     found = _FRAGMENT.search(text)
     bare = text[: found.start()] if found else text
-    reference = _located(text, bare)
+    reference = _located(text, bare, folder)
     for part in found[1].split("&") if found else ():
         reference = _with(reference, *part.partition("=")[::2])
     return reference
 
 
-def _located(text: str, bare: str) -> Reference:
+def _located(text: str, bare: str, folder: Path) -> Reference:
     """The part before the `#`."""
     if bare.startswith(("http://", "https://")):
         try:
@@ -133,12 +126,13 @@ def _located(text: str, bare: str) -> Reference:
     if bare.startswith("git+"):
         return _git(text, bare[4:])
     path = _GIT_PATH.fullmatch(bare)
-    if path is not None and not Path(bare, MANIFEST).is_file():
-        where = Path(path[1]).expanduser().absolute()
-        return _at(Reference(text, "git", where.as_uri()), path[2])
     if not bare or "\0" in bare:
         raise _wrong(text, "it names nothing")
-    return Reference(text, "path", bare)
+    if path is not None and not (folder / bare / MANIFEST).is_file():
+        where = (folder / Path(path[1]).expanduser()).absolute()
+        return _at(Reference(text, "git", where.as_uri(), local=str(where)), path[2])
+    where = folder / Path(bare).expanduser()
+    return Reference(text, "path", str(where), local=str(where))
 
 
 def _git(text: str, address: str) -> Reference:
