@@ -329,6 +329,11 @@ CODES = {
     "F0940": "a block to open that a drawing does not have",
     "F0941": "a drawing with too many boxes",
     "F0942": "a drawing that cannot be written",
+    "F0943": "a model of another program that cannot be read",
+    "F0944": "a part of a model that cannot be imported",
+    "F0945": "an imported model that contradicts itself",
+    "F0947": "an imported model that is not the same in every respect",
+    "F0948": "an imported model that cannot be written",
 }
 
 

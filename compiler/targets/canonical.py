@@ -61,11 +61,12 @@ def canonical_files(program: Program, name: str = "resolved.yaml") -> dict[str, 
     names = _Files()
     sections = _sections(program.architecture, names, f"{FOLDER}/")
     own = {k: node for k, node in program.tree.items() if k not in _KNOWN}
-    files = {name: _yaml(_head(program) | sections | own)}
+    files = {name: yaml_text(_head(program) | sections | own)}
     done = 0
     while done < len(names.programs):  # a used file may use others
         used = names.programs[done]
-        files[f"{FOLDER}/{names.of(used, '')}"] = _yaml(_head(used) | _sections(used, names, ""))
+        files[f"{FOLDER}/{names.of(used, '')}"] = yaml_text(
+            _head(used) | _sections(used, names, ""))
         done += 1
     return files
 
@@ -183,7 +184,7 @@ def _literal(value: Any) -> str | None:
 # --------------------------------------------------------------------------------- YAML
 
 
-def _yaml(document: Mapping[str, Any]) -> str:
+def yaml_text(document: Mapping[str, Any]) -> str:
     """A document as YAML, its sections apart where they take more than a line."""
     blocks = ["\n".join(_entry(key, value, 0, top=True)) for key, value in document.items()]
     text = ""

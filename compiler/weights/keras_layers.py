@@ -57,6 +57,23 @@ def keras_modules(own: Sequence[Slots], file: TensorFile | None = None) -> dict[
     return found
 
 
+def module_at(layer: Slots, first: int, depthwise: bool) -> Module:
+    """A layer's arrays as those of a Keras layer from its number `first` on.
+
+    Args:
+        layer: one of ours.
+        first: how many arrays of the Keras layer are another layer's here: a separable
+            convolution is two.
+        depthwise: a convolution of one channel in each group is Keras's depthwise one.
+
+    Raises:
+        SpecError: F0884 Keras has no such layer.
+    """
+    (module, *_) = _modules(layer, depthwise)
+    return module if not first else replace(module, tensors=tuple(
+        replace(t, name=f"vars.{first + number}") for number, t in enumerate(module.tensors)))
+
+
 def weights_to_keras(graph: Graph, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A model's arrays for the layers of an equal Keras model, by the names of `keras_file`.
 
@@ -128,9 +145,9 @@ def _convolution(layer: Slots, op: Conv, given: Given, depthwise: bool) -> Modul
 def _recurrent(layer: Slots, op: Rnn | Lstm | Gru, given: Given) -> list[Module]:
     if isinstance(op, Lstm) and op.projection:
         raise _impossible(layer, "its LSTM has no `projection`")
-    if op.bidirectional and op.merge != "concat":
-        raise _impossible(layer, "flaxspec knows bidirectional layers of Keras's only with "
-                                 "`merge: concat`")
+    if op.bidirectional and op.merge != "concat" and op.layers > 1:
+        raise _impossible(layer, "flaxspec knows stacked bidirectional layers of Keras's only "
+                                 "with `merge: concat`")
     kind, found = RECURRENT[type(op)], []
     for number in range(op.layers):
         if not op.bidirectional:

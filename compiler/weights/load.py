@@ -127,6 +127,24 @@ def load(
     raise SpecError([*(misfit.told() for misfit in best.complaints[:SHOWN]), *more])
 
 
+def load_by_modules(path: Path, graph: Graph, modules: Mapping[str, Module], whose: str) -> Loaded:
+    """A model's arrays from a file of which it is known which layer is which.
+
+    Args:
+        path: safetensors, `.pth` or `.weights.h5`.
+        graph: the model.
+        modules: its layers by their names in the file.
+        whose: whose names these are: "Keras's".
+
+    Raises:
+        SpecError: F0805, F0880 the file cannot be read; F0806 it does not fit the model.
+    """
+    attempt = _matched(read_file(path), whose, modules, layers(graph), frozenset(), False, None)
+    if attempt.complaints:
+        raise SpecError(misfit.told() for misfit in attempt.complaints[:SHOWN])
+    return attempt.loaded
+
+
 def _attempts(
     file: TensorFile, graph: Graph, own: Sequence[Slots], names: str, drawn: frozenset[str],
     partial: bool,

@@ -144,6 +144,25 @@ def draw(
     run(spec, variant, set_, out=out, depth=depth, fold=fold, open_=open_, length=length)
 
 
+@app.command("import")
+def import_(
+    model: Annotated[Path, typer.Argument(
+        metavar="FILE", help="A Keras JSON (model.to_json()), or an ONNX graph.")],
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="The spec to write; it is printed where not given.",
+        metavar="FILE")] = None,
+    weights: Annotated[Path | None, typer.Option(
+        help="A Keras model's .weights.h5, to write beside the spec.", metavar="FILE")] = None,
+) -> None:
+    """Turn a Keras or ONNX model into a spec.
+
+    It never overwrites a file.
+    """
+    from runtime.cli.importing import run
+
+    run(model, out, weights)
+
+
 @app.command("list")
 def list_(
     word: Annotated[str, typer.Argument(

@@ -1,0 +1,222 @@
+"""Models of other programs as specs: what folds, what is refused, and what hostile files do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compiler.diagnostics import SpecError
+from compiler.imports.convert import convert
+from compiler.imports.folding import folded
+from compiler.imports.parts import Builder, Ref, good_name
+from compiler.imports.structure import structured
+from compiler.imports.writer import compiled, paths_of, spec_text
+from compiler.types import TensorType
+
+
+def keras(*layers: tuple[str, dict[str, Any]], shape: list[Any] | None = None) -> bytes:
+    """A Sequential of Keras."""
+    first = {"class_name": "InputLayer", "config": {
+        "batch_shape": [None, *(shape or [16, 16, 3])], "name": "image"}}
+    return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": [
+        first, *({"class_name": kind, "config": {"name": f"l{i}", **config}}
+                 for i, (kind, config) in enumerate(layers))]}}).encode()
+
+
+def functional(layers: list[dict[str, Any]], ends: Any) -> bytes:
+    first = {"class_name": "InputLayer", "name": "a", "inbound_nodes": [],
+             "config": {"batch_shape": [None, 4], "name": "a"}}
+    return json.dumps({"class_name": "Functional", "config": {
+        "name": "m", "layers": [first, *layers], "input_layers": [["a", 0, 0]],
+        "output_layers": ends}}).encode()
+
+
+def codes(data: bytes, file: str = "model.json") -> list[str]:
+    with pytest.raises(SpecError) as error:
+        convert(data, file)
+    return [d.code for d in error.value.diagnostics]
+
+
+CONV = ("Conv2D", {"filters": 8, "kernel_size": [3, 3], "padding": "same"})
+
+
+# ------------------------------------------------------------------------------- folding
+
+
+class Net:
+    """Builds a model of parts."""
+
+    def __init__(self, shape: tuple[int, ...] = (16, 16, 4)):
+        self.builder = Builder()
+        self.x = self.builder.input("image", TensorType(
+            ("height", "width", "channels"), shape), {"shape": list(shape)})
+
+    def add(self, word: str, *reads: Ref, **fields: Any) -> Ref:
+        self.x = self.builder.add(word, *(reads or (self.x,)), fields=fields)
+        return self.x
+
+    def text(self) -> str:
+        model = self.builder.model("m", "Made here.", {"output": self.x})
+        layout = folded(structured(model))
+        text = spec_text(model, layout)
+        graph = compiled(text, "m")
+        assert len(paths_of(model, layout, graph)) == len(model.parts)
+        return text
+
+
+def test_equal_neighbours_become_a_loop():
+    net = Net()
+    for _ in range(6):
+        net.add("conv", filters=4, kernel=3)
+        net.add("batch_norm")
+        net.add("relu")
+    text = net.text()
+    assert "times: 6" in text and text.count("conv") == 1
+
+
+def test_units_that_differ_in_numbers_become_a_block_and_multiples_formulas():
+    net = Net()
+    for width, stride in ((8, 1), (16, 2), (32, 2)):
+        start = net.x
+        for filters, kernel, step in ((width, 1, stride), (width, 3, 1), (4 * width, 1, 1)):
+            net.add("conv", filters=filters, kernel=kernel, stride=step)
+            net.add("relu")
+        body = net.x
+        short = net.add("conv", start, filters=4 * width, kernel=1, stride=stride)
+        net.add("add", body, short)
+        net.add("relu")
+    text = net.text()
+    assert "params: {filters: int, stride: 2}" in text
+    assert "{filters: =4 * filters, kernel: 1}" in text
+    assert "- unit: {filters: 8, stride: 1}\n  - unit: 16\n  - unit: 32\n" in text
+
+
+def test_a_norm_is_not_cut_from_its_layer():
+    net = Net()
+    for filters in (4, 8, 12, 16, 20):
+        net.add("conv", filters=filters, kernel=3)
+        net.add("batch_norm")
+        net.add("relu")
+    assert "layers:\n      - conv:" in net.text()
+
+
+def test_what_is_read_across_keeps_its_order_and_has_names():
+    net = Net()
+    first = net.add("conv", filters=4, kernel=3)
+    second = net.add("conv", filters=4, kernel=3)
+    third = net.add("add", net.add("relu", second), first)
+    net.add("concat", third, second, first)
+    text = net.text()
+    assert "- concat: [" in text and text.count("name:") == 5
+
+
+@pytest.mark.parametrize("text, kind, expected", [
+    ("fc1", "Dense", "fc1"), ("block1_conv1", "Conv2D", "block1_conv1"), ("dense_3", "Dense", ""),
+    ("conv2d", "Conv2D", ""), ("batch_normalization_12", "BatchNormalization", ""),
+    ("model/layer/Conv", "Conv", ""), ("train", "Dense", ""), ("9lives", "Dense", ""),
+    ("conv_1", "Conv2D", "")])
+def test_names_that_an_author_would_choose_are_kept(text: str, kind: str, expected: str):
+    assert good_name(text, kind) == expected
+
+
+# ------------------------------------------------------------------------------- refusals
+
+
+def test_all_that_cannot_be_imported_is_told_at_once_with_its_place():
+    with pytest.raises(SpecError) as error:
+        convert(keras(("Lambda", {}), CONV, ("Dense", {"units": 4, "activation": "mish"})),
+                "model.json")
+    assert [d.headline for d in error.value.diagnostics] == [
+        "layer `l0` (Lambda, number 1): there is no operator for the layer `Lambda`"]
+    data = functional([
+        {"class_name": "Lambda", "name": "f", "config": {}, "inbound_nodes": [[["a", 0, 0, {}]]]},
+        {"class_name": "Dense", "name": "d", "config": {"units": 3, "activation": "mish"},
+         "inbound_nodes": [[["a", 0, 0, {}]]]}], [["f", 0, 0], ["d", 0, 0]])
+    assert codes(data) == ["F0944", "F0944"]
+
+
+def test_channels_first_is_refused():
+    assert codes(keras(("Conv2D", {"filters": 8, "kernel_size": 3,
+                                   "data_format": "channels_first"}))) == ["F0944"]
+
+
+def test_a_window_larger_than_its_input_is_told_with_the_layer():
+    assert codes(keras(("MaxPooling2D", {"pool_size": 40}))) == ["F0944"]
+
+
+# -------------------------------------------------------------------------- hostile files
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[1, 2]", b"null", b'"\\"x\\""', b"{}", b'{"class_name": "Sequential"}',
+    b'{"class_name": "Functional", "config": 7}', b"\xff\xfe", b"[" * 100_000,
+    b'{"class_name": "MyModel", "config": {"layers": []}}'])
+def test_what_is_no_keras_model_is_refused(data: bytes):
+    assert codes(data) == ["F0943"]
+
+
+def node(name: str, *reads: str, kind: str = "ReLU", **config: Any) -> dict[str, Any]:
+    return {"class_name": kind, "name": name, "config": config,
+            "inbound_nodes": [[[read, 0, 0, {}] for read in reads]]}
+
+
+@pytest.mark.parametrize("layers, ends", [
+    ([node("b", "c"), node("c", "b")], [["c", 0, 0]]),  # a circle
+    ([node("b", "b")], [["b", 0, 0]]),
+    ([node("b", "nowhere")], [["b", 0, 0]]),
+    ([node("b", "a")], [["nowhere", 0, 0]]),
+    ([node("b", "a")], []),
+    ([node("b", "a")], [["b", 5, 9]]),
+    ([{"class_name": "ReLU", "name": "b", "config": {}, "inbound_nodes": [[7]]}], [["b", 0, 0]]),
+    ([node("b", "a", kind="Dense", units=-3)], [["b", 0, 0]]),
+    ([node("b", "a", kind="Dense", units="many")], [["b", 0, 0]]),
+    ([node("b", "a", kind="Dense", units=2**40)], [["b", 0, 0]]),
+    ([node("b", "a", kind="Reshape", target_shape=[[1]])], [["b", 0, 0]]),
+    ([node("b", "a", kind="Add")], [["b", 0, 0]]),
+    ([7], [["a", 0, 0]])])
+def test_a_graph_that_is_none_is_told(layers: list[Any], ends: Any):
+    assert set(codes(functional(layers, ends))) <= {"F0944", "F0945"}
+
+
+@pytest.mark.parametrize("shape", [[-1], [0], ["x"], [None, None, 3], [1, 2, 3, 4, 5, 6], [2**40],
+                                   [True]])
+def test_a_shape_that_cannot_be_is_told(shape: list[Any]):
+    assert set(codes(keras(("ReLU", {}), shape=shape))) <= {"F0944", "F0945"}
+
+
+def test_a_thousand_layers_and_deep_models_end():
+    chain = keras(*[("ReLU", {})] * 3_000)
+    assert "times: 3000" in convert(chain, "model.json").text
+    inner: dict[str, Any] = {"class_name": "ReLU", "config": {}}
+    for _ in range(60):
+        inner = {"class_name": "Sequential", "config": {"name": "m", "layers": [inner]}}
+    data = keras((inner["class_name"], inner["config"]))
+    assert codes(data) == ["F0945"]
+
+
+def test_hostile_names_become_no_yaml():
+    data = keras(("Dense", {"units": 3, "name": "x: {evil: 1}\nmodel: []"}), shape=[4])
+    found = json.loads(data)
+    found["config"]["name"] = "a\n---\nb: !!python/object"
+    text = convert(json.dumps(found).encode(), "m\n.json").text
+    assert "evil" not in text and "!!" not in text
+    compiled(text, "m")
+
+
+def test_the_command_writes_a_spec_and_never_over_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+):
+    from runtime.cli.importing import run
+
+    source, out = tmp_path / "model.json", tmp_path / "model.yaml"
+    source.write_bytes(keras(CONV, ("Flatten", {}), ("Dense", {"units": 2})))
+    run(source, out, None)
+    assert "3 layers, " in capsys.readouterr().out
+    assert compiled(out.read_text(), "m").outputs["output"].type.shape == (2,)
+    with pytest.raises(SpecError, match="F0807"):
+        run(source, out, None)
+    with pytest.raises(SpecError, match="F0943"):
+        run(tmp_path / "none.json", None, None)
