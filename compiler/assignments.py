@@ -1,15 +1,22 @@
-"""Values from outside a file: `--set a.b=c`, and params given from Python."""
+"""Values from outside a file: `--set a.b=c`, the last patch, and params given from Python."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 from typing import Any
 
+from compiler.addresses import Unreachable, find
 from compiler.diagnostics import Report
+from compiler.grafts import field_of
 from compiler.parse import Mapping, Node, Scalar, parse_value, scalar
 from compiler.parse import Sequence as SequenceNode
+from compiler.patches import Patch
+from compiler.patching import nearest_paths
+from compiler.patching import patched as with_patches
 from compiler.source import Source, Span
+from compiler.tree import copy
 from compiler.wording import near, some
 
 
@@ -37,6 +44,7 @@ def parse_assignment(text: str, report: Report) -> Assignment | None:
 
 def patched(
     tree: Mapping, item: Assignment, params: list[str], sections: Collection[str], report: Report,
+    values: AbstractMapping[str, Node],
 ) -> Mapping:
     """The tree with the value at the assignment's path replaced or added.
 
@@ -46,6 +54,7 @@ def patched(
         params: the spec's params.
         sections: the names of the sections that a spec may have.
         report: where errors go.
+        values: what its params are given, in place of their defaults.
     """
     if item.path[0] in ("extends", "patch"):
         report.error("F0219", f"`{item.path[0]}` cannot be set: the spec is put together before",
@@ -65,6 +74,68 @@ def patched(
         )
         return tree
 
+    if (whole := _layer_patched(tree, item, report, values)) is not None:
+        return whole
+    return _replaced(tree, item, report)
+
+
+def _layer_patched(
+    tree: Mapping, item: Assignment, report: Report, values: AbstractMapping[str, Node],
+) -> Mapping | None:
+    """The tree with a layer, or fields of one, set by its path; None where it is no layer's.
+
+    The path is that of a patch, which this then is: `model.stem.filters`. The numbers of elements
+    of lists are for `_replaced`.
+    """
+    if any(key.isdigit() for key in item.path):
+        return None
+    stopped: Unreachable | None = None
+    for length in range(len(item.path), 1, -1):
+        path, rest = ".".join(item.path[:length]), list(item.path[length:])
+        root = copy(tree)
+        assert isinstance(root, Mapping)
+        try:
+            spots = find(root, path)
+        except Unreachable as error:
+            stopped = stopped or error
+            continue
+        if not spots or spots[0].kind == "entry":
+            continue
+        if stopped is not None and len(rest) > 1:  # not a param of the block, but a layer in it
+            break
+        layer = (spots[0].node, spots[0].word)
+        if not rest:
+            is_removal = isinstance(item.value, Scalar) and item.value.value == "remove"
+            patch = Patch(path, item.value.span, replace=None if is_removal else item.value,
+                          remove=is_removal)
+        else:
+            rest = rest[1:] if rest[0] == layer[1] and len(rest) > 1 else rest
+            field, *inner = rest
+            if inner and field != "init" and field_of(*layer, field) is None:
+                break
+            value = _within(field_of(*layer, field), inner, item)
+            patch = Patch(path, item.value.span, set=Mapping(
+                {field: value}, item.value.span, {field: item.value.span}))
+        return with_patches(tree, [patch], report, values)
+    if stopped is not None:
+        report.error("F0219", f"`{'.'.join(item.path)}` cannot be set: {stopped.why}",
+                     item.value.span, help=stopped.help)
+        return tree
+    return None
+
+
+def _within(node: Node | None, path: list[str], item: Assignment) -> Node:
+    """A field's value with the assignment's value at a path of keys inside it."""
+    if not path:
+        return item.value
+    old = node if isinstance(node, Mapping) else Mapping({}, item.value.span)
+    inner = _within(old.get(path[0]), path[1:], item)
+    return Mapping({**old, path[0]: inner}, old.span, {**old.key_spans, path[0]: item.value.span})
+
+
+def _replaced(tree: Mapping, item: Assignment, report: Report) -> Mapping:
+    """The tree with the value at the assignment's path, through maps and numbers of elements."""
+
     def replaced(node: Node | None, path: tuple[str, ...]) -> Node:
         if not path:
             return item.value
@@ -75,7 +146,11 @@ def patched(
                     key, rest = ".".join(path[:length]), path[length:]
                     break
         if isinstance(node, SequenceNode):
-            if not key.isdigit() or int(key) >= len(node):
+            if not key.isdigit():
+                report.error("F0219", f"`{'.'.join(item.path)}` leads nowhere", item.value.span,
+                             notes=nearest_paths(tree, ".".join(item.path), report))
+                return node
+            if int(key) >= len(node):
                 report.error(
                     "F0219",
                     f"`{key}` is not the number of an element of a list of {len(node)}",

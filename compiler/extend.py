@@ -21,7 +21,7 @@ from compiler.merge import merged, with_default
 from compiler.patches import read_patches
 from compiler.patching import check_size, patched
 from compiler.source import Span
-from compiler.spec import Document, Extended
+from compiler.spec import Extended
 from compiler.tree import Mapping, Node, Scalar, Sequence, present
 from compiler.validate import validate
 from compiler.wording import near, some
@@ -44,14 +44,12 @@ class _Link:
 
 
 def extended(
-    tree: Mapping, cls: type[Document], files: Files, home: Home | None = None,
-    path: Path | None = None,
+    tree: Mapping, files: Files, home: Home | None = None, path: Path | None = None,
 ) -> Mapping:
     """The tree of a spec with all that it extends in it; the tree itself where that is nothing.
 
     Args:
         tree: the spec as it is written.
-        cls: the document's class.
         files: opens what the spec refers to.
         home: where it lies, for text without a file.
         path: its file, links followed.
@@ -60,12 +58,11 @@ def extended(
         SpecError: a base cannot be opened or put together; with every error so far.
     """
     chain = (_Link(path, tree.span.source.name),) if path is not None else ()
-    return _extended(tree, cls, files, home, chain)
+    return _extended(tree, files, home, chain)
 
 
 def _extended(
-    tree: Mapping, cls: type[Document], files: Files, home: Home | None,
-    chain: tuple[_Link, ...],
+    tree: Mapping, files: Files, home: Home | None, chain: tuple[_Link, ...],
 ) -> Mapping:
     report, node = files.report, present(tree.get("extends"))
     if node is None:
@@ -81,12 +78,12 @@ def _extended(
     _refuse_cycle(opened, node.span, chain, report)
     check_version(opened.tree, report, Label(node.span, "extended here"))
     link = _Link(opened.path, opened.tree.span.source.name)
-    base = _extended(opened.tree, cls, files, opened.tree.span.source.home, (*chain, link))
+    base = _extended(opened.tree, files, opened.tree.span.source.home, (*chain, link))
     if variant:
         place = node.get("variant", node) if isinstance(node, Mapping) else node
         base = _chosen(base, variant, place.span, opened.stem, report)
     base = _without(base, (*OWN, "flaxspec"))
-    whole = merged(base, _without(tree, STEPS), cls.one_of)
+    whole = merged(base, _without(tree, STEPS), files.cls.one_of)
     if (section := present(tree.get("patch"))) is not None:
         errors = len(report.errors)
         whole = patched(whole, read_patches(section, report), report)
@@ -112,7 +109,7 @@ def _opened(node: Node, files: Files, home: Home | None) -> tuple[Opened | None,
                          help="as in `extends: {spec: resnet, variant: resnet18}`")
             return None, ""
         opened = (files.named(section.spec, node["spec"].span, home, "extended") if section.spec
-                  else files.bundled(section.bundle, node["bundle"].span))
+                  else files.bundled(section.bundle, node["bundle"].span, home))
         return opened, section.variant or (opened.variant if opened else "")
     one = isinstance(node, Sequence)
     report.error("F0201", "`extends` names one spec", node.span,

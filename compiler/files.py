@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,10 +10,7 @@ from compiler.diagnostics import Label, Report, SpecError
 from compiler.home import Home, here
 from compiler.parse import Mapping, parse, read_source
 from compiler.source import Span
-
-# What turns `{bundle: REFERENCE}` into the path of the spec in an opened bundle. The caller
-# has made sure that the bundle is what it should be. Raises SpecError where it is not.
-BundleOpener = Callable[[str], Path]
+from compiler.spec import Document
 
 # How many files may refer to one another in a chain.
 MAX_CHAIN = 16
@@ -42,13 +38,13 @@ class Files:
     """Opens what specs refer to.
 
     Attributes:
+        cls: the document's class, which opens bundles.
         report: where errors go.
-        bundle: opens bundles; None where none can be opened.
         trees: the files read so far.
     """
 
+    cls: type[Document]
     report: Report
-    bundle: BundleOpener | None = None
     trees: dict[Path, Mapping] = field(default_factory=dict)
 
     def named(self, reference: str, span: Span, home: Home | None, verb: str) -> Opened | None:
@@ -69,14 +65,10 @@ class Files:
         return self._opened(path, zoo.shown(path, reference), zoo.home_in(path, home), variant,
                             span, verb)
 
-    def bundled(self, reference: str, span: Span) -> Opened | None:
+    def bundled(self, reference: str, span: Span, home: Home | None) -> Opened | None:
         """The spec in a bundle; None, and a report, where it cannot be opened."""
-        if self.bundle is None:
-            self.report.error("F0217", "no bundle can be opened here", span,
-                              help="name a spec: `extends: base.yaml`")
-            return None
         try:
-            path = self.bundle(reference)
+            path = self.cls.open_bundle(reference, span.source.home or home or here())
         except SpecError as error:
             self._complain(error, Label(span, "extended here"))
             return None

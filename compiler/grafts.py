@@ -27,6 +27,16 @@ def main_field(word: str, tree: Mapping) -> str | None:
     return operator(word).main if word in WORDS and word not in JOINS else None
 
 
+def field_of(layer: Node, word: str, key: str) -> Node | None:
+    """The value of a layer's field or modifier, as it is written; None where it is not."""
+    if not isinstance(layer, Mapping):
+        return None
+    if is_modifier(key, word):
+        return layer.get(key)
+    value = layer.get(word)
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
 def condition(passes: PySequence[Pass]) -> str:
     """The formula that holds in the iterations that a path names."""
     return " and ".join(f"{step.index} == {step.number}" for step in passes)

@@ -5,6 +5,7 @@ A patch of an iteration that no variant has would never come into force; here th
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
@@ -18,26 +19,36 @@ MAX_ROWS = 100  # iterations of one loop that are looked into
 MAX_VARIANTS = 100  # variants that are looked at
 
 
-def missed(tree: Mapping, passes: tuple[Pass, ...]) -> int | None:
-    """How many iterations a loop has, where a path names one behind them; None where it does not.
+def missed(
+    tree: Mapping, passes: tuple[Pass, ...], values: AbstractMapping[str, Node] | None = None,
+) -> tuple[Pass, int] | None:
+    """A loop of which a path names an iteration that is not there, and how many there are.
 
-    What depends on values that are not known before the model is made is not counted.
+    None where there is none such: what depends on values that are not known before the model is
+    made is not counted.
 
     Args:
         tree: the spec.
         passes: the loops that the path goes through.
+        values: what the params are given, in place of their defaults; what any variant gives
+            them, where not given.
     """
     if all(step.number is None for step in passes):
         return None
-    counts: list[int] = []
-    for scope in _settings(tree):
-        if _reaches(passes, scope, counts) is not False:
+    found: list[tuple[Pass, int]] = []
+    for scope in _scopes(tree, _settings(tree) if values is None else [values]):
+        if _reaches(passes, scope, found) is not False:
             return None
-    return max(counts, default=0)
+    return max(found, key=lambda one: (passes.index(one[0]), one[1]), default=(passes[0], 0))
 
 
-def _reaches(passes: tuple[Pass, ...], scope: Scope, counts: list[int]) -> bool | None:
-    """Whether loops have the iterations that a path names; None where that cannot be told."""
+def _reaches(
+    passes: tuple[Pass, ...], scope: Scope, found: list[tuple[Pass, int]],
+) -> bool | None:
+    """Whether loops have the iterations that a path names; None where that cannot be told.
+
+    Those that have not go to `found`.
+    """
     if not passes:
         return True
     here, rest = passes[0], passes[1:]
@@ -46,11 +57,11 @@ def _reaches(passes: tuple[Pass, ...], scope: Scope, counts: list[int]) -> bool 
         return None
     if here.number is not None:
         if here.number >= len(rows):
-            counts.append(len(rows))
+            found.append((here, len(rows)))
             return False
         rows = rows[here.number : here.number + 1]
     for row in rows[:MAX_ROWS]:
-        outcome = _reaches(rest, scope.inner(row), counts)
+        outcome = _reaches(rest, scope.inner(row), found)
         if outcome is not False:
             return outcome
     return None if len(rows) > MAX_ROWS else False
@@ -84,27 +95,31 @@ def _value(node: Node, scope: Scope) -> Any:
         return UNKNOWN
 
 
-def _settings(tree: Mapping) -> list[Scope]:
-    """The values of the params and of `let` as the file has them, and in each variant."""
-    params, variants, let = (_map(tree.get(key)) for key in ("params", "variants", "let"))
+def _scopes(
+    tree: Mapping, settings: Iterable[AbstractMapping[str, Node]],
+) -> Iterator[Scope]:
+    """The values of the params and of `let`, for each of several settings of the params."""
+    params, let = _map(tree.get("params")), _map(tree.get("let"))
     defaults = {name: node.get("default") if isinstance(node, Mapping) else node
                 for name, node in params.items()}
-    found: list[Scope] = []
-    for name in ("", *list(variants)[:MAX_VARIANTS]):
-        chosen = defaults | _values_of(name, variants)
+    for given in settings:
         scope = Scope()
-        for key, node in [*chosen.items(), *let.items()]:
+        for key, node in [*(defaults | dict(given)).items(), *let.items()]:
             value = UNKNOWN if node is None else _value(node, scope)
             if value is not UNKNOWN:
                 scope.values_[key] = value
-        found.append(scope)
-    return found
+        yield scope
 
 
-def _values_of(
-    variant: str, variants: AbstractMapping[str, Node],
-) -> dict[str, Node]:
-    """What a variant sets, with what the variants set that it extends."""
+def _settings(tree: Mapping) -> list[dict[str, Node]]:
+    """What no variant gives the params, and what each gives."""
+    names = list(_map(tree.get("variants")))[:MAX_VARIANTS]
+    return [values_of(name, tree) for name in ("", *names)]
+
+
+def values_of(variant: str, tree: Mapping) -> dict[str, Node]:
+    """What a variant gives the params, with what the variants give that it extends."""
+    variants = _map(tree.get("variants"))
     values: dict[str, Node] = {}
     seen: set[str] = set()
     while variant not in seen and isinstance(node := variants.get(variant), Mapping):

@@ -75,12 +75,14 @@ class Given:
         scope: what its formulas see; None: what the param's own default would see.
         span: where the param is named.
         program: the file it is written in, where that is another than the param's.
+        variant: the variant that gives it, or "".
     """
 
     node: Node
     scope: Scope | None
     span: Span
     program: Program | None = None
+    variant: str = ""
 
 
 def read_params(node: Node | None, report: Report, what: str) -> dict[str, ParamSpec]:

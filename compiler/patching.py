@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
 from compiler.addresses import Spot, Unreachable, find, name_in, paths
@@ -55,15 +56,24 @@ class _Edit:
         return not any(loop in mine and mine[loop] != number for loop, number in other.iterations)
 
 
-def patched(tree: Mapping, patches: list[Patch], report: Report) -> Mapping:
+def patched(
+    tree: Mapping, patches: list[Patch], report: Report,
+    values: AbstractMapping[str, Node] | None = None,
+) -> Mapping:
     """The tree with all patches in it, a new one. What cannot be applied is reported.
+
+    Args:
+        tree: the spec.
+        patches: what is to be changed.
+        report: where errors go.
+        values: what the params are given, where that is known already.
 
     Raises:
         SpecError: the result would be larger than any spec may be.
     """
     result = copy(tree)
     assert isinstance(result, Mapping)
-    patcher = _Patcher(result, report)
+    patcher = _Patcher(result, report, values)
     for patch in patches:
         patcher.add(patch)
     rebuilt = patcher.rebuilt(result, [])
@@ -96,8 +106,10 @@ def check_size(tree: Mapping, report: Report) -> None:
 class _Patcher:
     """Finds the places of patches in a tree, then rebuilds the tree with them."""
 
-    def __init__(self, tree: Mapping, report: Report):
-        self.tree, self.report = tree, report
+    def __init__(
+        self, tree: Mapping, report: Report, values: AbstractMapping[str, Node] | None,
+    ):
+        self.tree, self.report, self.values = tree, report, values
         self.edits: dict[tuple[int, str | int], list[_Edit]] = {}
         self.left = MAX_NODES  # values that may still be copied
 
@@ -115,11 +127,11 @@ class _Patcher:
                               help=_elsewhere(self.tree, patch.path))
             return
         for spot in spots:
-            if (count := missed(self.tree, spot.passes)) is not None:
-                last = spot.conditions[-1]
+            if (beyond := missed(self.tree, spot.passes, self.values)) is not None:
+                loop, count = beyond
                 self.report.error(
-                    "F0231", f"`{patch.path}` leads nowhere: there is no `{last.segment}`",
-                    patch.span, f"the last iteration is `{last.index}{count - 1}`" if count else "")
+                    "F0231", f"`{patch.path}` leads nowhere: there is no `{loop.segment}`",
+                    patch.span, f"the last iteration is `{loop.index}{count - 1}`" if count else "")
                 return
             if problem := self._problem(patch, spot):
                 self.report.error("F0232", f"`{patch.path}` cannot be patched so: {problem[0]}",
@@ -197,9 +209,10 @@ class _Patcher:
             for at, item in enumerate(list(node)):
                 edits = self._edits(node, at, lost)
                 gone = [*lost, *(e for e in edits if e.patch.takes_away)]
-                whole = [self.rebuilt(item, gone)]
+                layer = self.rebuilt(item, gone)
+                whole = [layer]
                 for edit in edits:
-                    whole = self._item(whole, edit)
+                    whole = self._item(layer, whole, edit)
                 items += whole
             node[:] = items
         return node
@@ -242,8 +255,8 @@ class _Patcher:
         after = [group(list(patch.after), test, patch.span)] if patch.after else []
         return [*before, *body, *after]
 
-    def _item(self, items: list[Node], edit: _Edit) -> list[Node]:
-        """A layer, or what became of it, with an edit."""
+    def _item(self, layer: Node, items: list[Node], edit: _Edit) -> list[Node]:
+        """What becomes of a layer, of which other edits have made `items` already."""
         patch, spot = edit.patch, edit.spot
         new = items
         if patch.remove:
@@ -251,10 +264,8 @@ class _Patcher:
         elif patch.replace is not None:
             new = with_name(list(layers_of(patch.replace)), name_in(spot.node), patch.span)
         elif patch.set is not None:
-            whole = items[0]
-            if spot.conditions:
-                whole = self._copied(whole, patch)
-            new = [self._with_fields(whole, patch.set, spot)]
+            own = self._copied(layer, patch) if spot.conditions else layer
+            new = [self._with_fields(own, patch.set, spot)]
         if not spot.conditions:
             return [*patch.before, *new, *patch.after]
         test = condition(spot.conditions)

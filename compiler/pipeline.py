@@ -16,7 +16,7 @@ from compiler import zoo
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.elaborate import elaborate
 from compiler.extend import extended
-from compiler.files import BundleOpener, Files
+from compiler.files import Files
 from compiler.graph import Graph
 from compiler.ops.base import Operator
 from compiler.parse import Mapping as MapNode
@@ -39,7 +39,6 @@ class Request:
         values: values for params, from Python.
         operators: operators besides the built-in ones.
         document: the class of the document; a recipe's has more sections.
-        bundle: opens the bundles that specs extend; None where none can be opened.
     """
 
     spec: str | Path | Source
@@ -48,8 +47,6 @@ class Request:
     values: Mapping[str, Any] | None = None
     operators: tuple[type[Operator], ...] = ()
     document: type[Document] = Document
-    bundle: BundleOpener | None = None
-
 
 # The work that all variants of a spec may take together, in layers.
 MAX_WORK = 50_000
@@ -84,7 +81,8 @@ def read_tree(request: Request, report: Report) -> tuple[MapNode, Path | None, s
         SpecError: there is no such spec, or it is not YAML.
     """
     if isinstance(request.spec, Source):
-        return parse(request.spec, report), None, "", "model"
+        home = request.spec.home
+        return parse(request.spec, report), home.folder if home else None, "", "model"
     try:
         path, variant = zoo.find(str(request.spec))
     except zoo.NotFound as error:
@@ -101,11 +99,10 @@ def read_spec(request: Request, report: Report) -> tuple[MapNode, Path | None, s
         SpecError: there is no such spec, it is not YAML, or a base cannot be put together.
     """
     tree, directory, variant, stem = read_tree(request, report)
-    files = Files(report, request.bundle)
-    path = None
-    if directory is not None:
-        path = zoo.find(str(request.spec))[0].resolve()
-    return extended(tree, request.document, files, path=path), directory, variant, stem
+    is_file = not isinstance(request.spec, Source)
+    path = zoo.find(str(request.spec))[0].resolve() if is_file else None
+    whole = extended(tree, Files(request.document, report), path=path)
+    return whole, directory, variant, stem
 
 
 @uncollected()
@@ -118,7 +115,7 @@ def make_program(request: Request, report: Report) -> Program:
     tree, directory, variant, stem = read_spec(request, report)
     return resolve(tree, request.document, report, directory=directory,
                    variant=request.variant or variant, assignments=request.assignments, name=stem,
-                   values=request.values, operators=request.operators, bundle=request.bundle)
+                   values=request.values, operators=request.operators)
 
 
 def make_graph(request: Request, report: Report, *, length: int | None = None) -> Graph:
@@ -153,4 +150,4 @@ def requests_of_facts(request: Request, program: Program) -> Iterable[Request]:
     for name in program.document.facts or ():
         variants = program.document.variants or {}
         yield Request(request.spec, name if name in variants else "", (), None, request.operators,
-                      request.document, request.bundle)
+                      request.document)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compiler.layers import LayerSpec, Words
 from compiler.ops.base import Operator
-from compiler.params import ParamSpec
+from compiler.params import Given, ParamSpec
 from compiler.parse import Mapping, Node
 from compiler.scope import Scope
 from compiler.source import Span
@@ -62,6 +62,7 @@ class Program:
         directory: where its relative paths begin; None for text without a file.
         operators: operators that the caller brought, by word.
         lost: blocks, and prefixes of used files, that could not be read.
+        given: what somebody gave its params, in place of their defaults.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Program:
     directory: Path | None = None
     operators: dict[str, type[Operator]] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
+    given: dict[str, Given] = field(default_factory=dict)
 
     @property
     def words(self) -> Words:

@@ -16,9 +16,10 @@ from compiler.assignments import Assignment, node_of, parse_assignment, patched
 from compiler.check import check_document
 from compiler.diagnostics import Report, SpecError
 from compiler.extend import extended
-from compiler.files import MAX_CHAIN, BundleOpener, Files
+from compiler.files import MAX_CHAIN, Files
 from compiler.formulas import check_formulas
 from compiler.home import Home
+from compiler.iterations import values_of
 from compiler.names import value_name_problem
 from compiler.ops.base import Operator
 from compiler.params import Given, bind, read_params
@@ -54,7 +55,6 @@ def resolve(
     values: PyMapping[str, Any] | None = None,
     operators: Iterable[type[Operator]] = (),
     budget: Budget | None = None,
-    bundle: BundleOpener | None = None,
 ) -> Program:
     """Resolve a spec's tree.
 
@@ -69,7 +69,6 @@ def resolve(
         values: values for its params, as `--set` would give them.
         operators: operators besides the built-in ones.
         budget: the work that formulas may take; counts what they take.
-        bundle: opens the bundles that used files extend.
 
     Raises:
         SpecError: nothing could be made of it.
@@ -82,7 +81,7 @@ def resolve(
     }
     given = {key: Given(node, None, node.span) for key, node in nodes.items()}
     words = {operator.word: operator for operator in operators}
-    loader = _Loader(cls, report, Files(report, bundle), words, outermost=Scope(budget=budget))
+    loader = _Loader(cls, report, Files(cls, report), words, outermost=Scope(budget=budget))
     try:
         return loader.program(tree, directory, variant, given, sets, name, ())
     except Enough:
@@ -145,7 +144,7 @@ class _Loader:
         tree = self.trees.get(opened.path)
         if tree is None:
             try:
-                tree = extended(opened.tree, self.cls, self.files, path=opened.path)
+                tree = extended(opened.tree, self.files, path=opened.path)
             except SpecError as error:
                 for complaint in error.diagnostics:
                     self.report.add(complaint)
@@ -177,13 +176,17 @@ class _Loader:
         report = self.report
         declared = tree.get("params")
         names = list(declared) if isinstance(declared, Mapping) else []
+        others: list[Assignment] = []
         for item in sets:
             if item.path[0] == "params" and len(item.path) == 2:
                 given = {**given, item.path[1]: Given(item.value, None, item.value.span)}
             elif len(item.path) == 1 and item.path[0] in names and item.path[0] not in tree:
                 given = {**given, item.path[0]: Given(item.value, None, item.value.span)}
             else:
-                tree = patched(tree, item, names, self.cls.model_fields, report)
+                others.append(item)
+        known = values_of(variant, tree) | {key: value.node for key, value in given.items()}
+        for item in others:
+            tree = patched(tree, item, names, self.cls.model_fields, report, known)
         document = check_document(tree, self.cls, report)
         name = document.name or name
         params = read_params(document.params, report, f"`{name}`")
@@ -196,6 +199,7 @@ class _Loader:
             variant=variant,
             directory=directory,
             operators=self.operators,
+            given=values,
         )
         scope = bind(
             params,

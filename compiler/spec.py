@@ -7,9 +7,13 @@ whose values are known only later; all others are plain data.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from compiler.diagnostics import SpecError, diagnostic
+from compiler.home import Home
 
 
 class RawMarker:
@@ -39,6 +43,23 @@ class Document(Section):
     """
 
     one_of: ClassVar[Mapping[str, Collection[str]]] = {"defaults.*.init.*": ()}
+
+    @classmethod
+    def open_bundle(cls, reference: str, home: Home) -> Path:
+        """The spec in a bundle that `extends: {bundle: …}` names.
+
+        The runtime's own document opens them. What it gives has been looked at: it is the
+        bundle that was meant, and undamaged. No path in the spec leads out of its folder.
+
+        Args:
+            reference: as it is written.
+            home: where the spec lies that names it: where relative paths begin.
+
+        Raises:
+            SpecError: it cannot be opened, or is not in order.
+        """
+        raise SpecError([diagnostic("F0217", f"the bundle `{reference}` cannot be opened here",
+                                    help="name a spec: `extends: base.yaml`")])
 
     flaxspec: Literal[1] = Field(description="the version of the language")
     name: str = Field("", description="what the model is called; the file's name where absent")

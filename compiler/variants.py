@@ -50,7 +50,8 @@ def settings(
         node = variants[variant]
         if not isinstance(node, Mapping):
             break
-        own = {k: Given(n, None, node.key_spans[k]) for k, n in node.items() if k != "extends"}
+        own = {k: Given(n, None, node.key_spans[k], variant=variant)
+               for k, n in node.items() if k != "extends"}
         values = own | values  # what is nearer goes before what it extends
         parent = node.get("extends")
         variant = str(parent.value) if isinstance(parent, Scalar) else ""

@@ -28,8 +28,7 @@ def request(
     Raises:
         SpecError: the bundle cannot be had, or is not in order.
     """
-    return Request(spec_of(spec), variant, tuple(assignments), document=Recipe,
-                   bundle=spec_in_bundle)
+    return Request(spec_of(spec), variant, tuple(assignments), document=Recipe)
 
 
 def spec_of(spec: Spec) -> Spec | Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,33 @@ def canonical_files(program: Program, name: str = "resolved.yaml") -> dict[str, 
         program: the resolved spec.
         name: what the first file is called.
     """
+    return {path: yaml_text(d.sections) for path, d in canonical_documents(program, name).items()}
+
+
+@dataclass(frozen=True)
+class Written:
+    """One file of a resolved spec, before it is text.
+
+    Attributes:
+        program: the program that it is.
+        sections: its sections: nodes of the tree, and plain values that nobody wrote.
+    """
+
+    program: Program
+    sections: dict[str, Any]
+
+
+def canonical_documents(program: Program, name: str) -> dict[str, Written]:
+    """The files of a resolved spec by path, the spec itself, called `name`, first."""
     names = _Files()
     sections = _sections(program.architecture, names, f"{FOLDER}/")
     own = {k: node for k, node in program.tree.items() if k not in _KNOWN}
-    files = {name: yaml_text(_head(program) | sections | own)}
+    files = {name: Written(program, _head(program) | sections | own)}
     done = 0
     while done < len(names.programs):  # a used file may use others
         used = names.programs[done]
-        files[f"{FOLDER}/{names.of(used, '')}"] = yaml_text(
-            _head(used) | _sections(used, names, ""))
+        files[f"{FOLDER}/{names.of(used, '')}"] = Written(
+            used, _head(used) | _sections(used, names, ""))
         done += 1
     return files
 
@@ -196,13 +215,13 @@ def yaml_text(document: Mapping[str, Any]) -> str:
 
 def _entry(key: str, value: Any, indent: int, *, top: bool = False) -> list[str]:
     """The lines of `key: value`; a list stands two columns to the right of its key."""
-    head = f"{' ' * indent}{_key(key)}:"
+    head = f"{' ' * indent}{key_text(key)}:"
     if not isinstance(value, dict | list) or not value:
-        return [f"{head} {_flow(value, True)}"]
+        return [f"{head} {flow(value, True)}"]
     if top and key == "blocks" and isinstance(value, dict):
         return [head, *_apart(value, indent + 2)]
-    short = f"{head} {_flow(value)}"
-    if _is_small(value) and len(short) <= WIDTH and not (top and isinstance(value, dict)):
+    short = f"{head} {flow(value)}"
+    if is_small(value) and len(short) <= WIDTH and not (top and isinstance(value, dict)):
         return [short]
     return [head, *_lines(value, indent + 2)]
 
@@ -224,33 +243,33 @@ def _lines(value: Any, indent: int) -> list[str]:
         is_row = isinstance(item, dict) and len(item) > 1 and not any(
             isinstance(part, dict | list) and part for part in item.values())
         if not isinstance(item, dict | list) or not item:
-            lines.append(dash + _flow(item, True))
-        elif (is_row or isinstance(item, list)) and _is_small(item) and len(
-                dash + _flow(item)) <= WIDTH:
-            lines.append(dash + _flow(item))
+            lines.append(dash + flow(item, True))
+        elif (is_row or isinstance(item, list)) and is_small(item) and len(
+                dash + flow(item)) <= WIDTH:
+            lines.append(dash + flow(item))
         else:
             first, *rest = _lines(item, indent + 2)
             lines += [dash + first.lstrip(), *rest]
     return lines
 
 
-def _is_small(value: Any) -> bool:
+def is_small(value: Any) -> bool:
     """Whether a map or list holds no list of maps, at any depth: it may stand in one line."""
     if isinstance(value, dict):
-        return all(_is_small(part) for part in value.values())
+        return all(is_small(part) for part in value.values())
     return not isinstance(value, list) or all(
-        not (isinstance(part, dict) and part) and _is_small(part) for part in value)
+        not (isinstance(part, dict) and part) and is_small(part) for part in value)
 
 
-def _flow(value: Any, block: bool = False) -> str:
+def flow(value: Any, block: bool = False) -> str:
     """A value in one line; `block` where it is not inside brackets."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_key(k)}: {_flow(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{key_text(k)}: {flow(v)}' for k, v in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_flow(item) for item in value)}]"
+        return f"[{', '.join(flow(item) for item in value)}]"
     if isinstance(value, Scalar):
         plain_type = not value.quoted and value.value in TYPES
-        return str(value.value) if plain_type else _flow(value.value, block)
+        return str(value.value) if plain_type else flow(value.value, block)
     match value:
         case None:
             return "null"
@@ -273,7 +292,7 @@ def _float(value: float) -> str:
     return f"{mantissa}e{exponent if exponent[:1] in '+-' else '+' + exponent}" if e else mantissa
 
 
-def _key(key: str) -> str:
+def key_text(key: str) -> str:
     """A key; those of a spec are names or numbers, which need no quotes."""
     return key if key.replace("_", "").replace(".", "").isalnum() else json.dumps(
         key, ensure_ascii=False)

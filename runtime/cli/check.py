@@ -78,8 +78,7 @@ def check_spec(request: Request, report: Report) -> list[str]:
         try:
             program = resolve(tree, request.document, found, directory=directory, variant=name,
                               assignments=request.assignments, name=stem, values=request.values,
-                              operators=request.operators, budget=budget,
-                              bundle=request.bundle)
+                              operators=request.operators, budget=budget)
             _check_program(program, found)
         except SpecError as error:
             for complaint in error.diagnostics:

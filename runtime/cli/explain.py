@@ -13,7 +13,7 @@ from runtime.cli.terminal import DEFAULT_LENGTH, show
 
 
 def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
-        length: int | None) -> None:
+        length: int | None, origins: bool = False) -> None:
     """Print a stage of a spec.
 
     Raises:
@@ -21,12 +21,14 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, stage: str,
     """
     report = Report()
     asked = request(spec, variant, assignments)
-    text = _text(asked, stage, length, report)
+    text = _text(asked, stage, length, report, origins=origins)
     show(report.diagnostics)
     print(text, end="")
 
 
-def _text(asked: Request, stage: str, length: int | None, report: Report) -> str:
+def _text(
+    asked: Request, stage: str, length: int | None, report: Report, *, origins: bool,
+) -> str:
     if stage == "tree":
         tree, *_ = read_tree(asked, report)
         report.check()
@@ -36,6 +38,10 @@ def _text(asked: Request, stage: str, length: int | None, report: Report) -> str
         from compiler.targets.canonical import canonical_text
 
         report.check()
+        if origins:
+            from compiler.targets.origins import origins_text
+
+            return origins_text(program)
         return canonical_text(program)
     graph = graph_of(program, report, length=length)
     if stage == "graph":

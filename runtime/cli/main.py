@@ -80,11 +80,15 @@ def explain(
     stage: Annotated[str, typer.Option(
         help=f"What to print: {', '.join(STAGES)}.", metavar="STAGE", callback=_stage)] = "graph",
     length: Length = None,
+    origins: Annotated[bool, typer.Option(
+        "--origins", help="With --stage resolved: where each value comes from.")] = False,
 ) -> None:
     """Print a stage of the compiler."""
+    if origins and stage != "resolved":
+        raise typer.BadParameter("--origins goes with --stage resolved.")
     from runtime.cli.explain import run
 
-    run(spec, variant, set_, stage=stage, length=length)
+    run(spec, variant, set_, stage=stage, length=length, origins=origins)
 
 
 @app.command()

@@ -152,7 +152,7 @@ def test_set_reaches_through_keys_that_hold_a_dot(tmp_path: Path):
     ("depth=9", "F0213 param `depth` of `net` must be at least 1 and at most 4, not 9"),
     ("width=[", "F0122 `[` is not closed"),
     ("model.9=relu", "F0219 `9` is not the number of an element of a list of 3"),
-    ("model.first=relu", "F0219 `first` is not the number of an element of a list of 3"),
+    ("model.frist=relu", "F0219 `model.frist` leads nowhere"),
     ("name.x=3", "F0219 `x` cannot be set: `net` is not a map"),
 ])
 def test_a_set_that_cannot_be_applied_is_told(assignment: str, message: str):
