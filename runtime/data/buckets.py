@@ -8,7 +8,6 @@ padding, which nothing ever looks at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -32,26 +31,25 @@ def chosen(lengths: np.ndarray, count: int, longest: int) -> tuple[int, ...]:
     return (*sorted(length for length in rounded if length < longest), longest)
 
 
-def sorted_in_pools(order: Any, lengths: np.ndarray, batch_size: int) -> np.ndarray:
+def sorted_in_pools(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> np.ndarray:
     """An order of examples in which those of a batch are about equally long.
 
     The batches' own order stays as random as the given one, and the last examples, which
     may not fill a batch, stay the last.
 
     Args:
-        order: a sequence of examples, each once.
+        order: (examples,), each once.
         lengths: (examples,) of all examples.
         batch_size: how many make a batch.
     """
-    given = np.fromiter((order[i] for i in range(len(order))), np.int64, len(order))
-    full = len(given) // batch_size * batch_size
+    full = len(order) // batch_size * batch_size
     pieces = []
     for start in range(0, full, batch_size * POOL):
-        pool = given[start:min(start + batch_size * POOL, full)]
+        pool = order[start:min(start + batch_size * POOL, full)]
         places = np.argsort(lengths[pool], kind="stable").reshape(-1, batch_size)
         # Batches follow each other as their shortest rows did.
         pieces.append(pool[places[np.argsort(places[:, 0])].reshape(-1)])
-    return np.concatenate([*pieces, given[full:]])
+    return np.concatenate([*pieces, order[full:]])
 
 
 def longest_row(lengths: Iterable[np.ndarray], size: int) -> np.ndarray:

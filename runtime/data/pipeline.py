@@ -1,16 +1,16 @@
 """From a part of a data set to batches: order, filling up, and the way to the device.
 
-The order, the batches and the reading ahead are grain's. A batch is a function of the seed,
-the epoch and its number in the epoch and of nothing else, so that these three are all that a
-checkpoint needs to go on where it stopped.
+A batch is a function of the seed, the epoch and its number in the epoch and of nothing else, so
+that these three are all that a checkpoint needs to go on where it stopped. Reading ahead is
+grain's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import grain
 import jax
@@ -26,14 +26,13 @@ ON_DEVICE = 2**29
 # How many batches are read ahead from a part that does not, by how many threads.
 AHEAD, THREADS = 4, 2
 
-Order = grain.MapDataset[int]
 Picked = tuple[np.ndarray, np.ndarray]
 
 
-def epoch_order(size: int, seed: int, epoch: int) -> Order:
-    """The order in which an epoch sees the examples; every one once."""
-    word = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    return grain.MapDataset.range(size).shuffle(seed=word)
+def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch sees the examples (size,); every one once."""
+    # NumPy promises that the raw numbers of PCG64 never change; of `permutation` it does not.
+    return np.argsort(np.random.PCG64([seed, epoch]).random_raw(size), kind="stable")
 
 
 def batches_in(size: int, batch_size: int, *, drop_last: bool = False) -> int:
@@ -41,26 +40,34 @@ def batches_in(size: int, batch_size: int, *, drop_last: bool = False) -> int:
     return size // batch_size if drop_last else -(-size // batch_size)
 
 
-def batch_indices(
-    order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
-) -> grain.MapDataset[Picked]:
+@dataclass(frozen=True)
+class BatchIndices(Sequence[Picked]):
     """The examples of each batch, in order; a sequence that is worked out as it is read.
 
     Every batch is full, so that one compiled step serves them all: what the last one
-    lacks is filled up with the first example, marked as not counting.
+    lacks is filled up with the first example, marked as not counting. A batch is indices (batch,)
+    and rows (batch,), False for those that only fill up.
 
-    Returns:
-        For each batch indices (batch,) and rows (batch,), False for those that only fill up.
+    Attributes:
+        order: the examples (size,).
+        batch_size: how many make a batch.
+        drop_last: whether the examples that do not fill a batch are left out.
     """
-    if isinstance(order, np.ndarray):
-        order = grain.MapDataset.source(order)  # type: ignore[arg-type]
 
-    def filled(indices: np.ndarray) -> Picked:
-        missing = batch_size - len(indices)
-        return (np.concatenate([indices, np.zeros(missing, indices.dtype)]).astype(np.int32),
-                np.arange(batch_size) < len(indices))
+    order: np.ndarray
+    batch_size: int
+    drop_last: bool = False
 
-    return order.batch(batch_size, drop_remainder=drop_last).map(filled)
+    def __len__(self) -> int:
+        return batches_in(len(self.order), self.batch_size, drop_last=self.drop_last)
+
+    def __getitem__(self, number: Any) -> Any:
+        if number >= len(self):
+            raise IndexError(number)
+        indices = self.order[number * self.batch_size:(number + 1) * self.batch_size]
+        missing = self.batch_size - len(indices)
+        return (np.pad(indices, (0, missing)).astype(np.int32),
+                np.arange(self.batch_size) < len(indices))
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class _Lengths:
         self._buckets, self.fields = part.buckets, tuple(sorted(part.lengths))
         self._lengths = longest_row(part.lengths.values(), part.size)
 
-    def order(self, order: Order | np.ndarray, batch_size: int) -> Order | np.ndarray:
+    def order(self, order: np.ndarray, batch_size: int) -> np.ndarray:
         """An order in which the examples of a batch are about equally long."""
         return sorted_in_pools(order, self._lengths, batch_size) if self._buckets else order
 
@@ -132,7 +139,7 @@ class DeviceArrays:
         return _gather(self._arrays, self._lengths, indices, rows, cut, length)
 
     def batches(
-        self, order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
+        self, order: np.ndarray, batch_size: int, *, drop_last: bool = False,
         start: int = 0,
     ) -> Iterator[Batch]:
         """The batches of an epoch.
@@ -144,13 +151,13 @@ class DeviceArrays:
             start: the number of the batch to begin with, counted from 0.
         """
         order = self._timed.order(order, batch_size)
-        picked = batch_indices(order, batch_size, drop_last=drop_last)
+        picked = BatchIndices(order, batch_size, drop_last)
         for number in range(start, len(picked)):
-            whole = cast(Picked, picked[number])
+            whole = picked[number]
             yield self.batch(*self._shard.of(whole), self._timed.of(whole))
 
     def stacks(
-        self, order: Order, batch_size: int, counts: Iterable[int], most: int, *,
+        self, order: np.ndarray, batch_size: int, counts: Iterable[int], most: int, *,
         drop_last: bool = False, start: int = 0,
     ) -> Iterator[tuple[Batch, int]]:
         """The batches of an epoch, several at once, where all have the same shape.
@@ -163,9 +170,9 @@ class DeviceArrays:
         Yields:
             Arrays (most, batch, …), and how many of them are batches.
         """
-        picked = batch_indices(order, batch_size, drop_last=drop_last)
+        picked = BatchIndices(order, batch_size, drop_last)
         for count in counts:
-            taken = [self._shard.of(cast(Picked, picked[n])) for n in range(start, start + count)]
+            taken = [self._shard.of(picked[n]) for n in range(start, start + count)]
             indices, rows = zip(*taken, *[taken[-1]] * (most - count), strict=True)
             yield self.batch(np.stack(indices), np.stack(rows)), count
             start += count
@@ -186,18 +193,19 @@ class HostArrays:
         return _unpacked(self._gathered((indices, rows), None))
 
     def batches(
-        self, order: Order | np.ndarray, batch_size: int, *, drop_last: bool = False,
+        self, order: np.ndarray, batch_size: int, *, drop_last: bool = False,
         start: int = 0,
     ) -> Iterator[Batch]:
         """The batches of an epoch; see `DeviceArrays.batches`."""
         order = self._timed.order(order, batch_size)
-        picked = batch_indices(order, batch_size, drop_last=drop_last)[start:]
+        picked = BatchIndices(order, batch_size, drop_last)
         options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
 
         def gathered(whole: Picked) -> tuple[Any, Any, np.ndarray]:
             return self._gathered(self._shard.of(whole), self._timed.of(whole))
 
-        for batch in picked.map(gathered).to_iter_dataset(options):
+        ahead = grain.MapDataset.source(picked)[start:].map(gathered)
+        for batch in ahead.to_iter_dataset(options):
             yield _unpacked(batch)
 
     def _gathered(self, picked: Picked, length: int | None) -> tuple[Any, Any, np.ndarray]:

@@ -8,10 +8,10 @@ import pytest
 from runtime.batch import Ratio
 from runtime.data.dataset import Part
 from runtime.data.pipeline import (
+    BatchIndices,
     DeviceArrays,
     HostArrays,
     Shard,
-    batch_indices,
     batches_in,
     epoch_order,
     examples,
@@ -21,7 +21,7 @@ from runtime.meter import Meter
 
 @pytest.mark.parametrize("size, batch_size", [(10, 3), (10, 5), (10, 10), (10, 64), (1, 1)])
 def test_batches_hold_every_example_once(size, batch_size):
-    batches = list(batch_indices(np.arange(size)[::-1], batch_size))
+    batches = list(BatchIndices(np.arange(size)[::-1], batch_size))
     assert len(batches) == batches_in(size, batch_size)
     assert all(len(indices) == len(rows) == batch_size for indices, rows in batches)
     seen = np.concatenate([indices[rows] for indices, rows in batches])
@@ -29,7 +29,7 @@ def test_batches_hold_every_example_once(size, batch_size):
 
 
 def test_dropping_the_last_batch_leaves_only_full_ones():
-    batches = list(batch_indices(np.arange(10), 4, drop_last=True))
+    batches = list(BatchIndices(np.arange(10), 4, drop_last=True))
     assert [indices.tolist() for indices, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert all(rows.all() for _, rows in batches)
 
