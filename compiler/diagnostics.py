@@ -157,7 +157,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 # Every code and the title of its page in docs/errors.md. F01 is the YAML text,
 # F02 the document and its fields, F03 names and formulas, F04 shapes and types,
-# F05 limits, F06 files and recipes, F07 facts, F08 running, F09 sharing and drawing.
+# F05 limits, F06 files and recipes, F07 facts, F08 running, F09 sharing, leaving and drawing.
 CODES = {
     "F0101": "the text is not YAML",
     "F0102": "the file cannot be read",
@@ -326,6 +326,11 @@ CODES = {
     "F0885": "a file of names that cannot be used",
     "F0886": "nothing is left to train",
     "F0899": "an internal error",
+    "F0920": "a layer that ONNX cannot express",
+    "F0921": "a runtime that does not take the exported file",
+    "F0922": "a length that StableHLO cannot leave open",
+    "F0923": "an exported file that computes something else",
+    "F0924": "an exported file of another name",
     "F0940": "a block to open that a drawing does not have",
     "F0941": "a drawing with too many boxes",
     "F0942": "a drawing that cannot be written",

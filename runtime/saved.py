@@ -235,7 +235,7 @@ def load(run: str | Path) -> Trained:
             damaged.
     """
     folder = find(run)
-    prepared, known = _read(folder)
+    prepared, known = read_run(folder)
     train = prepared.training.train
     model = build_model(optimise(prepared.graph), seed=train.seed, kernels=train.compile.kernels,
                         **train.precision.of_build)
@@ -244,7 +244,7 @@ def load(run: str | Path) -> Trained:
     return Trained(model, training, prepared.inputs, known, folder)
 
 
-def _read(folder: Path) -> tuple[Prepared, Preprocessing]:
+def read_run(folder: Path) -> tuple[Prepared, Preprocessing]:
     """The checked spec and the preprocessing of a run."""
     prepared = prepare(folder / files.SPEC, Report())
     try:

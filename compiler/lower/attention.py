@@ -46,7 +46,7 @@ def _own(layer: Layer, name: str, like: jax.Array) -> jax.Array:
 
 def _rows(x: Tensor) -> jax.Array:
     """(batch, places, channels), padded steps 0 so that NaN there meets no product."""
-    return x.filled().reshape(len(x.array), -1, x.array.shape[-1])
+    return x.filled().reshape(x.array.shape[0], -1, x.array.shape[-1])
 
 
 def _real(x: Tensor) -> jax.Array | None:
@@ -54,7 +54,7 @@ def _real(x: Tensor) -> jax.Array | None:
     mask = x.mask()
     if mask is None:
         return None
-    return jnp.broadcast_to(mask[..., 0], x.array.shape[:-1]).reshape(len(x.array), -1)
+    return jnp.broadcast_to(mask[..., 0], x.array.shape[:-1]).reshape(x.array.shape[0], -1)
 
 
 def _as_query(query: Tensor, rows: jax.Array) -> Tensor:

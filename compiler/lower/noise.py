@@ -62,5 +62,5 @@ def _random(op: Random, x: Tensor, context: Context) -> Tensor:
     dtype = x.array.dtype if floating else context.dtype or jnp.float32
     if op.shape is None:
         return x.with_array(draw(context.rng(), x.array.shape, jnp.float32).astype(dtype))
-    numbers = draw(context.rng(), (len(x.array), *op.shape), jnp.float32).astype(dtype)
+    numbers = draw(context.rng(), (x.array.shape[0], *op.shape), jnp.float32).astype(dtype)
     return Tensor(numbers, axes_of(op.shape, op.axes, op.word))

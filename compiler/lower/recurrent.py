@@ -64,7 +64,7 @@ def _layers(
         for suffix in op.suffixes:
             place = len(states)
             state = first[place:place + len(op.state_sizes)] if first else None
-            mask = _mask(op, len(array), _key(key, number, suffix))
+            mask = _mask(op, array.shape[0], _key(key, number, suffix))
             sequence, *ended = _scan(
                 op, kernels, layer, f"_{number}{suffix}", array, state, x.lengths,
                 op.reverse or suffix == "_backward", mask)
@@ -150,7 +150,7 @@ def _conv_lstm(
 
 def _initial(op: Rnn | Lstm | Gru, layer: Layer, inputs: tuple[Tensor, ...]) -> State | None:
     """What the layers begin with: given, carried from the batch before, or None for zeros."""
-    cells, rows = op.layers * len(op.suffixes), len(inputs[0].array)
+    cells, rows = op.layers * len(op.suffixes), inputs[0].array.shape[0]
     if len(inputs) > 1:
         return _split(inputs[1].array, op.state_sizes, cells)
     variable = getattr(layer, carry.NAME, None)

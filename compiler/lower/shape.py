@@ -33,7 +33,7 @@ def apply(
     (x,) = inputs
     match op:
         case Flatten():
-            return Tensor(x.filled().reshape(len(x.array), -1), ("channels",))
+            return Tensor(x.filled().reshape(x.array.shape[0], -1), ("channels",))
         case Reshape():
             return _reshape(x, op.shape, op.names())
         case Transpose():
@@ -57,7 +57,7 @@ def apply(
 def _reshape(x: Tensor, shape: tuple[int, ...], axes: tuple[str, ...]) -> Tensor:
     rest = prod(s for s in shape if s != -1)
     open_size = prod(x.array.shape[1:]) // rest
-    full = (len(x.array), *(open_size if s == -1 else s for s in shape))
+    full = (x.array.shape[0], *(open_size if s == -1 else s for s in shape))
     if x.lengths is None:
         return Tensor(x.array.reshape(full), axes)
     if x.axes[0] != "time" or axes[:1] != ("time",):
@@ -131,9 +131,9 @@ def _select(x: Tensor, axis: str, place: int) -> Tensor:
     if axis != "time":
         return Tensor(jnp.take(x.array, place, axis=x.dim(axis)), axes, x.lengths)
     steps = x.array.shape[x.dim("time")]
-    lengths = x.lengths if x.lengths is not None else jnp.full(len(x.array), steps)
+    lengths = x.lengths if x.lengths is not None else jnp.full(x.array.shape[0], steps)
     index = place if place >= 0 else lengths + place
-    index = jnp.broadcast_to(index, (len(x.array),))
+    index = jnp.broadcast_to(index, (x.array.shape[0],))
     taken = take_rows(x, index[:, None]).squeeze(x.dim("time"))
     real = (index >= 0) & (index < lengths)
     return Tensor(jnp.where(real.reshape(-1, *(1,) * (taken.ndim - 1)), taken, 0), axes)

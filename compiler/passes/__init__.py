@@ -1,8 +1,8 @@
 """Graph to graph: each pass is a file with `run(graph) -> graph`, pure and on its own.
 
 `PIPELINE` is what a model is made with: the same results and the same parameters in both
-phases. `INFERENCE` gives a graph for evaluation only, whose weights `compiler/lower/fold.py`
-makes of those of the whole model.
+phases. `EVALUATION` gives a graph for evaluation only, around the same parameters; those of
+`INFERENCE` are made by `compiler/lower/fold.py` of those of the whole model.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ PIPELINE: tuple[Pass, ...] = (
     dead_code.run,
 )
 
-INFERENCE: tuple[Pass, ...] = (
+EVALUATION: tuple[Pass, ...] = (
     evaluation.run,
     identity_removal.run,
     constant_folding.run,
     identity_removal.run,
     common_subexpressions.run,
     partial(dead_code.run, parameters=True),
-    fold_norm.run,
 )
+
+INFERENCE: tuple[Pass, ...] = (*EVALUATION, fold_norm.run)
 
 
 def optimise(graph: Graph, passes: Sequence[Pass] = PIPELINE) -> Graph:

@@ -371,6 +371,80 @@ def pull(
     pull(reference, out, told=told_as(json, quiet))
 
 
+EXPORTS = ("onnx", "stablehlo", "safetensors", "torch")
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def _format(value: str) -> str:
+    if value not in EXPORTS:
+        raise typer.BadParameter(f"'{value}' is not a format; there are {', '.join(EXPORTS)}.")
+    return value
+
+
+def _layout(value: str) -> str:
+    if value not in ("last", "first"):
+        raise typer.BadParameter(f"'{value}' is not where channels stand; say last or first.")
+    return value
+
+
+def _platforms(value: str) -> str:
+    for name in value.split(","):
+        if name not in PLATFORMS:
+            raise typer.BadParameter(
+                f"'{name}' is not a platform; there are {', '.join(PLATFORMS)}.")
+    return value
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(
+        metavar="RUN|SPEC", help="A finished run, or a spec with its own weights.")],
+    to: Annotated[str, typer.Option(
+        help=f"The format: {', '.join(EXPORTS)}.", metavar="FORMAT", callback=_format)],
+    out: Annotated[Path | None, typer.Option(
+        "-o", "--out", help="The file; NAME.FORMAT here where not given.", metavar="FILE")] = None,
+    variant: Variant = "", set_: Set = [],  # noqa: B006
+    weights: Annotated[Path | None, typer.Option(
+        help="Weights in place of the model's own.", metavar="FILE")] = None,
+    layout: Annotated[str, typer.Option(
+        help="ONNX: where images have their channels: last, as here, or first.",
+        metavar="last|first", callback=_layout)] = "last",
+    fold: Annotated[bool, typer.Option(
+        "--fold", help="Multiply batch norms into the layers before them.")] = False,
+    normalise: Annotated[bool, typer.Option(
+        "--normalise/--no-normalise",
+        help="Begin with the run's own normalisation of its inputs.")] = True,
+    lengths: Annotated[bool | None, typer.Option(
+        "--lengths/--no-lengths", show_default=False,
+        help="Take the lengths of rows; where a length is open, if not said.")] = None,
+    length: Annotated[int | None, typer.Option(
+        min=1, help="Fix a length that the spec leaves open.", metavar="N")] = None,
+    platforms: Annotated[str, typer.Option(
+        help="StableHLO: where it is to run.", metavar="NAMES",
+        callback=_platforms)] = "cpu,cuda,tpu",
+    tolerance: Annotated[float, typer.Option(
+        min=0, help="The largest error, as a share of the largest number.", metavar="X")] = 1e-4,
+    check: Annotated[bool, typer.Option(
+        "--check/--no-check", help="Run the file again and compare it.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a model as a file for other programs.
+
+    The file is run again beside the compiled model, and the largest difference is told.
+    """
+    from runtime import startup
+
+    startup.prepare()
+    from runtime.cli.export import Wanted, run
+
+    if fold and to in ("safetensors", "torch"):
+        raise typer.BadParameter(f"'--fold' goes with onnx and stablehlo, not with {to}.")
+    raise typer.Exit(run(model, variant, set_, Wanted(
+        to, out, weights, layout, fold, normalise, lengths, length, tuple(platforms.split(",")),
+        tolerance, check, force, json)))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from compiler.version import VERSION

@@ -156,7 +156,7 @@ def _prepared(
     valid, features = None, x.shape[-1]
     x = jnp.swapaxes(x, 0, 1)
     if lengths is not None:
-        valid = jnp.arange(len(x))[:, None] < lengths
+        valid = jnp.arange(x.shape[0])[:, None] < lengths
         x = jnp.where(valid[..., None], x, 0)
     more = max(0, FEATURES - features)
     x, kernel = jnp.pad(x, ((0, 0), (0, 0), (0, more))), jnp.pad(kernel, ((0, more), (0, 0)))
