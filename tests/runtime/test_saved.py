@@ -93,8 +93,10 @@ def test_a_picture_file_is_an_input_of_a_model_of_pictures(
 ) -> None:
     pixels = np.round(images[0, :, :, 0] * 255).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "digit.png")
-    expected = trained.predict(pixels[None, :, :, None])
-    assert trained.predict([str(tmp_path / "digit.png")]) == expected
+    expected, = trained.predict(pixels[None, :, :, None])
+    found, = trained.predict([str(tmp_path / "digit.png")])
+    assert found["label"] == expected["label"]
+    assert found["probabilities"] == pytest.approx(expected["probabilities"], rel=1e-5)
     with pytest.raises(SpecError, match="nothing.png` cannot be read: No such file"):
         trained.predict([tmp_path / "nothing.png"])
 

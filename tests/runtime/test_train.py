@@ -285,7 +285,8 @@ def test_a_run_leaves_spec_metrics_weights_and_summary(command, tmp_path):
     assert out.splitlines()[-1] == "runs/small-1"
     assert sorted(f.name for f in folder.iterdir()) == [
         ".lock", "checkpoints", "environment.json", "metrics.jsonl", "preprocessing.json",
-        "report.html", "spec.yaml", "summary.json", "weights.safetensors"]
+        "report.html", "spec.yaml", "summary.json", "weights.safetensors",
+            "written.yaml"]
 
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary) >= {"test", "epochs", "seconds", "params", "seed"}
