@@ -187,8 +187,7 @@ class _Flow:
     """Puts down what is in brackets; a line is broken where the author broke it."""
 
     def __init__(self, indent: int):
-        self._indent = indent
-        self._depth = 0
+        self._margins = [indent + STEP]
         self._lines: list[Line] = []
         self._text = ""
 
@@ -206,7 +205,7 @@ class _Flow:
         self._text = self._margin()
 
     def _margin(self) -> str:
-        return " " * (self._indent + STEP * max(self._depth, 1))
+        return " " * self._margins[-1]
 
     def _notes(self, comments: list[Comment]) -> None:
         for comment in comments:
@@ -218,8 +217,9 @@ class _Flow:
 
     def _group(self, group: Group) -> None:
         opening, closing = ("{", "}") if group.is_map else ("[", "]")
-        self._depth += group.brackets
-        self._text += opening if group.brackets else ""
+        if group.brackets:
+            self._text += opening
+            self._margins.append(self._inner_margin(group))
         for i, entry in enumerate(group.entries):
             self._text += "," if i else ""
             self._notes(entry.gap)
@@ -230,8 +230,16 @@ class _Flow:
             self._entry(entry)
         if group.gap:
             self._notes(group.gap)
-        self._depth -= group.brackets
-        self._text += closing if group.brackets else ""
+        if group.brackets:
+            self._margins.pop()
+            self._text += closing
+
+    def _inner_margin(self, group: Group) -> int:
+        """Where lines inside a bracket begin: below its first value, or a level further in."""
+        first = group.entries[0] if group.entries else None
+        if first is not None and not first.broken and not first.gap:
+            return len(self._text)
+        return len(self._text) - len(self._text.lstrip()) + STEP
 
     def _entry(self, entry: Entry) -> None:
         if entry.key is not None:

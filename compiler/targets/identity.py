@@ -119,7 +119,7 @@ class _Network:
         if op.word == "identity":
             return dict.fromkeys(node.outputs, given[0])
         if id(node) not in self.told:
-            self.told[id(node)] = _told(node, op)
+            self.told[id(node)] = layer_content(node, op)
         what, owned, is_stateful = self.told[id(node)]
         path = f"{prefix}{node.weights}" if owned else None
         for name, parameter in owned.items():
@@ -137,8 +137,8 @@ class _Network:
         return {name: _digest(name, key) for name in node.outputs}
 
 
-def _told(node: Node, op: Operator) -> tuple[Any, Mapping[str, Any], bool]:
-    """(what an operator is, its parameters by name, whether each use of it counts)."""
+def layer_content(node: Node, op: Operator) -> tuple[Any, Mapping[str, Any], bool]:
+    """(what a layer's operator is, its parameters by name, whether each use of it counts)."""
     types = tuple(v.type for v in node.inputs)
     owned = op.parameters(*types)
     parameters = {

@@ -92,6 +92,28 @@ def explain(
 
 
 @app.command()
+def diff(
+    first: Annotated[str, typer.Argument(
+        metavar="A", help="A YAML file or a zoo name, `:VARIANT` behind it if you like; a run; "
+                          "a bundle.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    set_: Set = [],  # noqa: B006
+    set_a: Annotated[list[str], typer.Option(
+        "--set-a", help="A value to set in A alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
+    set_b: Annotated[list[str], typer.Option(
+        "--set-b", help="A value to set in B alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
+    length: Length = None, json: Json = False,
+) -> None:
+    """Compare two networks and recipes, layer by layer.
+
+    Status 0: they are the same; 1: they are not.
+    """
+    from runtime.cli.diff import run
+
+    raise typer.Exit(run(first, second, set_, set_a, set_b, length=length, json=json))
+
+
+@app.command()
 def fmt(
     files: Annotated[list[str] | None, typer.Argument(
         metavar="[FILE...]", help="Files, or folders whose specs are meant; this folder where "

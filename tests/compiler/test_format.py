@@ -65,6 +65,19 @@ classes: [
   c,  # the last
   d]
 """),
+    "a broken line goes on below the first value of its bracket": ("""\
+model:
+  - {conv: {filters: 8,
+    kernel: 3}, name: [a, {
+    b: 1,
+  c: 2}]}
+""", """\
+model:
+  - {conv: {filters: 8,
+            kernel: 3}, name: [a, {
+              b: 1,
+              c: 2}]}
+"""),
     "one empty line at most, none where a map begins": ("""\
 
 
@@ -253,7 +266,7 @@ name: t
 """, """\
 # above
 {flaxspec: 1, name: t,
-  model: [relu]}  # behind
+ model: [relu]}  # behind
 # below
 """),
     "marks of a document go": ("%YAML 1.2\n---\nname: t\n...\n", "name: t\n"),

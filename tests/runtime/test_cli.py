@@ -369,7 +369,7 @@ def test_the_page_shows_what_the_verbs_print(run: Run, monkeypatch: pytest.Monke
 
     page = ROOT / "docs/cli.md"
     text = page.read_text(encoding="utf-8")
-    found, blocks = re.subn(r"```text\n(\$ flaxspec (?:check|plan|explain|hash|list) .*?)\n```",
+    found, blocks = re.subn(r"```text\n(\$ flaxspec (?:check|plan|explain|diff|hash|list) .*?)\n```",
                             printed, text, flags=re.S)
     assert blocks > 5
     if os.environ.get("GOLDEN") == "write":
@@ -389,7 +389,8 @@ def in_a_process(*arguments: str, then: str = "") -> subprocess.CompletedProcess
     ["check", "--facts", "resnet152"], ["plan", "resnet152"], ["check", "digits-lstm"],
     ["check", "weather-gru"], ["check", "help-lstm"], ["explain", "resnet18", "--stage", "module"],
     ["explain", "digits-resnet", "--stage", "resolved"], ["list"],
-    ["hash", "digits-resnet"], ["fmt", "--check", "specs"]])
+    ["hash", "digits-resnet"], ["fmt", "--check", "specs"],
+    ["diff", "digits-resnet", "digits-resnet"]])
 def test_nothing_before_the_module_loads_an_array_library(arguments: list[str]) -> None:
     heavy = "('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'rich')"
     done = in_a_process(
