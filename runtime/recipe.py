@@ -78,8 +78,8 @@ class Train(Section):
         description="one of optax's optimisers by name, or a chain of its transformations")
     from_: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, alias="from",
-        description="the weights to start from: a file of flaxspec's, PyTorch's or Keras's, or "
-                    "the folder of a run")
+        description="the weights to start from: a file of flaxspec's, PyTorch's or Keras's, "
+                    "the folder of a run, or a bundle")
     replace: list[str] = Field(
         default=[], description="patterns of paths whose parameters are drawn anew, whatever the "
                                 "file of `from` has there: `[head]`")

@@ -12,6 +12,7 @@ from compiler.graph import Graph
 from runtime import folder as files
 from runtime.freezing import drawn_anew
 from runtime.recipe import Train
+from runtime.share.reference import names_bundle
 
 if TYPE_CHECKING:
     from compiler.lower.module import Model
@@ -49,17 +50,22 @@ class Start:
 
 
 def weights_file(reference: str) -> Path:
-    """The file of weights that `from` names: a file, or the folder of a run.
+    """The file of weights that `from` names: a file, the folder of a run, or a bundle's.
 
     Raises:
-        SpecError: F0805 there is none, F0810 the run has no weights yet.
+        SpecError: F0805 there is none, F0810 the run has no weights yet; those of bundles.
     """
+    if names_bundle(reference):
+        from runtime.share.opening import opened
+
+        return opened(reference).folder / files.WEIGHTS
     path = Path(reference)
     if not path.is_dir():
         if not path.exists():
             raise SpecError([diagnostic(
                 "F0805", f"there is no file of weights `{path}`",
-                help="`from` in `train` takes a file of weights or the folder of a run")])
+                help="`from` in `train` takes a file of weights, the folder of a run, or a "
+                     "bundle")])
         return path
     if not (path / files.WEIGHTS).exists():
         raise SpecError([diagnostic(

@@ -33,6 +33,7 @@ from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
 from runtime.data.table import TableFile
 from runtime.data.text import Text
+from runtime.share.reference import is_remote
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
 # never a key, so that places in Pydantic's complaints are not taken for places in the file.
@@ -133,7 +134,7 @@ def anchored_start(node: Node, directory: Path | None, report: Report) -> Node:
         report: where errors go.
     """
     start = node.get("from") if isinstance(node, Mapping) else None
-    if not isinstance(start, Scalar) or not isinstance(start.value, str):
+    if not isinstance(start, Scalar) or not isinstance(start.value, str) or is_remote(start.value):
         return node
     home, typed = start.span.source.home, _is_typed(start.span)
     changed = _with_path(node, ["from"], directory)

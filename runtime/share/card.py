@@ -210,7 +210,8 @@ def _licences(told: Told) -> list[str]:
     if not told.licence:
         lines.append("Without a licence nobody but its makers may use it: ask them.")
     if told.wanted:
-        given = " ".join(f"--set data.{key}=PATH" for key in told.wanted)
+        given = " ".join(f"--set {key if key.startswith('train.') else f'data.{key}'}=PATH"
+                         for key in told.wanted)
         lines.append("The data is not part of the bundle. Training needs it: "
                      f"`compile-and-train {told.name}.flaxspec.zip {given}`.")
     return lines

@@ -50,7 +50,8 @@ def reaching(tree: Mapping) -> Iterator[tuple[Span, str]]:
             continue
         if leads_out(text):
             yield node.span, f"names a place outside it: `{text}`"
-        elif keys[:1] == ("extends",) and ("bundle" in keys or names_bundle(text)):
+        elif (keys[:1] == ("extends",) or keys == ("train", "from")) and (
+                "bundle" in keys or names_bundle(text)):
             yield node.span, f"names another bundle: `{text}`"
     train = tree.get("train")
     if isinstance(train, Mapping) and (log := train.get("log")) is not None and not (

@@ -18,6 +18,7 @@ from runtime.data import member, tag_of
 from runtime.data.tokens import TOKENISER_PATHS
 
 FOLDER = "data"
+START = "train.from"  # the weights that a run began with are no part of a bundle, either
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Portable:
     Attributes:
         program: it.
         carried: files that it reads and a bundle holds, by their path in the bundle.
-        wanted: the fields of `data` whose files a bundle does not hold, with what they are there.
+        wanted: the fields of `data` whose files a bundle does not hold, with what they are there;
+            `train.from` is told in full.
     """
 
     program: Program
@@ -46,9 +48,9 @@ def portable(program: Program) -> Portable:
         for path in kind.paths if kind else ():
             data = _renamed(data, path.split("."), path, found)
         items["data"] = data
-    if isinstance(train, Mapping) and "log" in train:
-        items["train"] = Mapping({k: v for k, v in train.items() if k != "log"}, train.span,
-                                 train.key_spans)
+    if isinstance(train, Mapping):
+        kept = Mapping({k: v for k, v in train.items() if k != "log"}, train.span, train.key_spans)
+        items["train"] = _renamed(kept, ["from"], START, found)
     tree = Mapping(program.tree | items, program.tree.span, program.tree.key_spans)
     return replace(found, program=replace(program, tree=tree))
 

@@ -89,6 +89,11 @@ def names_bundle(text: str) -> bool:
         return False
 
 
+def is_remote(text: str) -> bool:
+    """Whether a text is a reference to a bundle that is no path."""
+    return names_bundle(text) and parse_reference(text).is_remote
+
+
 def parse_reference(text: str, folder: Path = Path()) -> Reference:
     """A reference as its parts.
 

@@ -16,6 +16,8 @@ from runtime.execution import Wish, execute
 from runtime.freezing import frozen
 from runtime.run import plan_of, prepare
 from runtime.saved import load
+from runtime.share.archive import write_zip
+from runtime.share.pack import packed
 from runtime.stopping import Stop, Stopped
 from tests.runtime.test_resume import At
 
@@ -152,3 +154,17 @@ data: {dataset: digits}
     assert rows == {"unit_1.conv_1": True, "unit_1.batch_norm_1": False, "unit_2.conv_1": False,
                     "unit_2.batch_norm_1": False, "dense_1": False}
     assert frozen(prepared.graph, []) is prepared.graph
+
+
+def test_a_run_starts_from_a_bundle_and_its_own_bundle_names_no_file_of_this_machine(
+    half, tmp_path, monkeypatch,
+):
+    monkeypatch.setenv("FLAXSPEC_CACHE", str(tmp_path / "cache"))
+    with packed(half) as found:
+        write_zip(tmp_path / "half.zip", found.manifest, found.files)
+    go(tmp_path / "run", "{dataset: digits}", f"train.from={tmp_path / 'half.zip'}",
+       "train.epochs=1", "train.replace=[head]")
+    assert json.loads((tmp_path / "run" / "start.json").read_text())["drawn_anew"]
+    with packed(tmp_path / "run") as found:
+        assert found.wanted["train.from"] == "data/half.zip"
+        assert str(tmp_path) not in found.files["spec.yaml"].read_text()
