@@ -1,9 +1,10 @@
 """PyTorch's files, read and written without PyTorch, and without running what they say.
 
 A `.pth` file is a zip archive with a pickle, `data.pkl`, which says which tensors there are, and
-the bytes of their storages beside it. Pickles are programs; this reader knows the few
-instructions that maps of tensors are made of and calls nothing: a name that the pickle mentions
-is only ever compared with the names below.
+the bytes of their storages beside it. Before PyTorch 1.6 it was pickles one after another, then
+the storages; most of torchvision's trained weights are. Pickles are programs; this reader knows
+the few instructions that maps of tensors are made of and calls nothing: a name that the pickle
+mentions is only ever compared with the names below.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from compiler.diagnostics import SpecError, diagnostic
 
 MAX_PICKLE = 64 * 2**20  # bytes; a state dict of a thousand tensors takes 200 KiB
 MAX_TENSORS = 100_000
+BACKWARDS = "its numbers begin with their largest byte"
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files before PyTorch 1.6 begin
 STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16",
@@ -96,17 +98,18 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     with open(path, "rb") as file:
         head = file.read(len(LEGACY))
-    if head == LEGACY:
-        raise Damaged("it is of the format before PyTorch 1.6: load it there and save it again")
+        if head == LEGACY:
+            file.seek(0)
+            return _from_legacy(file, path.stat().st_size)
     if not head.startswith(b"PK"):
-        raise Damaged("it is no zip archive, as PyTorch writes them from 1.6 on")
+        raise Damaged("it is neither a zip archive nor a series of pickles, as PyTorch writes them")
     with zipfile.ZipFile(path) as archive:
         entries, folder = _entries(archive, path.stat().st_size)
         program = archive.read(entries[f"{folder}data.pkl"])
         order = entries.get(f"{folder}byteorder")
         if order is not None and archive.read(order) != b"little":
-            raise Damaged("its numbers begin with their largest byte")
-        state = state_of(run(program))
+            raise Damaged(BACKWARDS)
+        state = state_of(run(io.BytesIO(program)))
         read: dict[str, bytes] = {}
 
         def bytes_of(key: str) -> bytes:
@@ -118,6 +121,32 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return read[key]
 
         return {name: _array(name, tensor, bytes_of) for name, tensor in state.items()}
+
+
+def _from_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+    """The tensors of a file of the older format: pickles, then size and bytes of each storage."""
+    run(file)  # the number that all such files begin with
+    run(file)  # the format's version
+    if not isinstance(system := run(file), dict) or system.get("little_endian") is not True:
+        raise Damaged(BACKWARDS)
+    state, keys = state_of(run(file)), run(file)
+    widths = {t.storage.key: _dtype(t.storage.dtype).itemsize for t in state.values()}
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise Damaged("it does not list its storages")
+    read: dict[str, bytes] = {}
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        # A storage that no tensor here is in says nothing of its width: what follows is lost.
+        if key not in widths or key in read or not 0 <= count * widths[key] <= size:
+            raise Damaged(f"the storage {key[:60]!r} is of no tensor")
+        read[key] = file.read(count * widths[key])
+
+    def bytes_of(key: str) -> bytes:
+        if key not in read:
+            raise Damaged(f"the storage {key[:60]!r} is missing")
+        return read[key]
+
+    return {name: _array(name, tensor, bytes_of) for name, tensor in state.items()}
 
 
 def _entries(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, zipfile.ZipInfo], str]:
@@ -191,15 +220,15 @@ def _dtype(name: str) -> np.dtype:
 # ------------------------------------------------------------------------------ the pickle
 
 
-def run(program: bytes) -> Any:
-    """What a pickle describes: maps, lists, numbers, texts, and tensors not read yet.
+def run(program: BinaryIO) -> Any:
+    """What the next pickle of a stream describes: maps, lists, texts, tensors not read yet.
 
     Raises:
         Refused: it would call something, or has an instruction that no state dict needs.
         Damaged: it is no pickle.
     """
     machine = _Machine()
-    for opcode, argument, _ in pickletools.genops(io.BytesIO(program)):
+    for opcode, argument, _ in pickletools.genops(program):
         if opcode.name == "STOP":
             return machine.pop()
         machine.step(opcode.name, argument)
@@ -233,7 +262,7 @@ class _Machine:
             case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
                 stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[name]())
             case ("BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE"
-                  | "SHORT_BINUNICODE"):
+                  | "SHORT_BINUNICODE" | "BINSTRING" | "SHORT_BINSTRING"):
                 stack.append(argument)
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 values = [self.pop() for _ in range(int(name[-1]))]
@@ -302,7 +331,8 @@ class _Machine:
 def _storage(value: Any) -> _Storage:
     """A storage that the pickle names."""
     match value:
-        case ("storage", _Name(name=kind), str(key), str(), int(count)):
+        # The older format has a view of another storage, or None, at the end.
+        case ("storage", _Name(name=kind), str(key), str(), int(count), *view) if not any(view):
             word = kind.rpartition(".")[2]
             if kind not in (f"torch.{word}", f"torch.storage.{word}") or word not in STORAGES:
                 raise Refused(f"it has a storage of an unknown kind: {kind}")
@@ -315,7 +345,11 @@ def _called(function: Any, arguments: Any) -> Any:
     match function, arguments:
         case _Name(name="collections.OrderedDict"), ():
             return {}
-        case _Name(name="torch._utils._rebuild_tensor_v2"), (
+        case _Name(name="collections.OrderedDict"), (list(pairs),) if all(
+                type(pair) is list and len(pair) == 2 and isinstance(pair[0], str)
+                for pair in pairs):  # as Python 2 wrote it
+            return dict(pairs)
+        case _Name(name="torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor"), (
                 _Storage() as storage, int(offset), tuple(size), tuple(stride), *_) if all(
                     type(n) is int for n in (*size, *stride)):
             return _Tensor(storage, offset, size, stride)

@@ -196,6 +196,27 @@ def test_a_view_of_a_storage_is_read_as_pytorch_reads_it(tmp_path):
     np.testing.assert_array_equal(read_pth(path)["w"], [[0, 2], [1, 3]])
 
 
+def before_1_6(path: Path, program: bytes, count: int = 4, data: bytes = bytes(16)) -> Path:
+    """A file of the format before PyTorch 1.6."""
+    magic, version = 0x1950A86A20F9469CFC6C, 1001
+    system = {"protocol_version": version, "little_endian": True, "type_sizes": {"int": 4}}
+    path.write_bytes(b"".join(pickle.dumps(v, 2) for v in (magic, version, system)) + program
+                     + pickle.dumps(["0"], 2) + struct.pack("<q", count) + data)
+    return path
+
+
+def test_the_format_before_pytorch_1_6_is_read_and_as_careful(tmp_path):
+    data = np.arange(4, dtype="f").tobytes()
+    path = before_1_6(tmp_path / "w.pth", with_tensor(0, (2, 2), (2, 1)), 4, data)
+    np.testing.assert_array_equal(read_pth(path)["w"], [[0, 1], [2, 3]])
+    for program, count, code in (
+            (with_tensor(1), 4, "F0805"), (with_tensor(), 2**62, "F0805"),
+            (with_tensor(), -1, "F0805"), (with_tensor(), 3, "F0805"),
+            (pickle.dumps(Evil(), 2), 4, "F0880"), (b"\x80\x02}.", 4, "F0805")):
+        with pytest.raises(SpecError, match=code):
+            read_pth(before_1_6(tmp_path / "w.pth", program, count))
+
+
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_pickle_that_calls_something_is_refused_and_nothing_runs(
     tmp_path, monkeypatch, protocol,

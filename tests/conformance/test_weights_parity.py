@@ -1,8 +1,9 @@
 """Weights that PyTorch, torchvision, timm and Keras wrote give what their own models give.
 
 `make_weights_reference.py` wrote the files, with the libraries' own models, and says what is in
-them. In float64 every output agrees to 1e-10 of the largest (Keras's to 1e-6); in float32 we are no further from
-float64 than four times PyTorch's own float32. Out again, the files are the same to the bit.
+them. In float64 every output agrees to 1e-10 of the largest (Keras's to 1e-6); in float32 we are
+no further from float64 than four times PyTorch's own float32. Out again, the files are the same
+to the bit.
 """
 
 from __future__ import annotations
