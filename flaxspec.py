@@ -60,8 +60,9 @@ def build(
         param_dtype: what parameters are kept in; float32 where not given.
         abstract: describe the arrays instead of drawing them, as `nnx.eval_shape` does.
         kernels: "auto", or "reference" for XLA's plain operations.
-        weights: a safetensors file with every array of the model, such as the
-            `weights.safetensors` of a run, in place of those that the spec itself names.
+        weights: a file with every array of the model, in place of those that the spec itself
+            names: the `weights.safetensors` of a run, or one of PyTorch's, torchvision's, timm's
+            or Keras's (docs/weights.md).
         inference: give the model that `for_inference` makes.
 
     Raises:

@@ -142,7 +142,7 @@ class Used(Section):
     spec: str = Field(description="a file beside this one, or a name from the zoo")
     variant: str = Field("", description="one of its variants")
     with_: Raw = Field(None, alias="with", description="values for its params")
-    weights: str = Field("", description="a safetensors file with its weights")
+    weights: str = Field("", description="a file with its weights, flaxspec's or another library's")
 
 
 class ModelUse(Section):
@@ -151,7 +151,7 @@ class ModelUse(Section):
     use: str = Field(description="a file beside this one, or a name from the zoo")
     variant: str = Field("", description="one of its variants")
     with_: Raw = Field(None, alias="with", description="values for its params")
-    weights: str = Field("", description="a safetensors file to start from")
+    weights: str = Field("", description="a file to start from, flaxspec's or another library's")
 
 
 class Loop(Section):

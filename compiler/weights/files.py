@@ -59,9 +59,11 @@ def read_file(path: Path) -> TensorFile:
         from compiler.weights.keras_file import read_keras
 
         return TensorFile(path, kind, read_keras(path))
+    import ml_dtypes  # noqa: F401 - NumPy then knows bfloat16
+
     try:
         return TensorFile(path, kind, load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise SpecError([diagnostic(
             "F0805", f"`{path}` is not a safetensors file", notes=[str(error)],
             help="files of other libraries end in .pth, .pt or .h5")]) from None

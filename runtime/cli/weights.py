@@ -10,7 +10,7 @@ from typing import Any
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.passes import optimise
 from compiler.pipeline import graph_of, make_program
-from compiler.weights.files import write_file
+from compiler.weights.files import kind_of, write_file
 from compiler.weights.load import Loaded, Row, load
 from compiler.weights.save import weights_to
 from runtime import folder as files
@@ -34,6 +34,12 @@ def run(
     if out is not None and out.exists():
         raise SpecError([diagnostic("F0807", f"`{out}` is there already",
                                     help="give another name with `-o`, or remove it")])
+    to = to or _fitting(out)
+    if out is not None and (to == "keras") != (kind_of(out) == "keras"):
+        raise SpecError([diagnostic(
+            "F0881", f"`{out}` is no file for the names of {to}",
+            help="Keras reads its own from NAME.weights.h5, and the others go into .safetensors "
+                 "or .pth")])
     report = Report()
     program = make_program(request(spec, variant, assignments), report)
     path = path or program.weights_file
@@ -52,6 +58,12 @@ def run(
         return
     print("\n".join([*_summary(path, loaded), "", *_table(path, loaded, every), "",
                      _written(out, arrays, to)]))
+
+
+def _fitting(out: Path | None) -> str:
+    """The names that go with a file's ending."""
+    kind = "safetensors" if out is None else kind_of(out)
+    return {"safetensors": "flaxspec", "torch": "auto", "keras": "keras"}[kind]
 
 
 def _of_run(spec: str, file: str | None) -> tuple[str, Path | None]:
@@ -104,7 +116,8 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
 def _written(out: Path | None, arrays: dict[str, Any], to: str) -> str:
     if out is None:
         return "nothing was written: -o FILE writes them, --to LIBRARY under its names"
-    return f"wrote {out}: {len(arrays):,} arrays" + (f" for {to}" if to != "flaxspec" else "")
+    whose = {"flaxspec": "", "auto": " for PyTorch", "torch": " for PyTorch", "keras": " for Keras"}
+    return f"wrote {out}: {len(arrays):,} arrays{whose.get(to, f' for {to}')}"
 
 
 def _as_json(path: Path, loaded: Loaded, out: Path | None) -> dict[str, Any]:
