@@ -11,17 +11,18 @@ from typing import Any
 
 from compiler.diagnostics import Report
 from compiler.graph import Graph
-from compiler.pipeline import Request, graph_of, make_program
+from compiler.pipeline import graph_of, make_program
 from compiler.plan import Plan, make_plan, unknown_inputs
 from compiler.targets.difference import Change, changes
 from compiler.targets.identity import network_hash
 from compiler.targets.matching import Part, parts
+from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, say, short, show, size_of
 from runtime.difference import different_values, recipe_values
 from runtime.folder import SPEC
 from runtime.identity import recipe_hash
-from runtime.recipe import Recipe, is_recipe, read_training
-from runtime.share.reference import names_bundle, spec_of
+from runtime.recipe import is_recipe, read_training
+from runtime.share.reference import names_bundle
 
 MARKS = {"added": "+", "removed": "-", "changed": "~", "renamed": ">", "repeats": "~",
          "wired": "~"}
@@ -103,7 +104,7 @@ def read_side(reference: str, assignments: Sequence[str], length: int | None, na
         SpecError: the spec has errors.
     """
     report, (spec, variant) = Report(), _found(reference)
-    program = make_program(Request(spec, variant, tuple(assignments), document=Recipe), report)
+    program = make_program(request(spec, variant, assignments), report)
     training = None
     if is_recipe(program.document):
         training = read_training(program.document, program.tree, report, program.directory)
@@ -122,7 +123,7 @@ def read_side(reference: str, assignments: Sequence[str], length: int | None, na
 def _found(reference: str) -> tuple[str, str]:
     """(the spec, its variant) that a reference names."""
     if names_bundle(reference):
-        return str(spec_of(reference)), ""
+        return reference, ""
     for folder in (Path(reference), Path("runs") / reference):
         if (folder / SPEC).is_file():
             return str(folder / SPEC), ""
