@@ -65,11 +65,13 @@ def _fitted(op: MaxPool | AveragePool, x: Tensor) -> tuple[Geometry, list[int], 
     places, pads = [], []
     for i, axis in enumerate(geometry.axes):
         size, count = x.array.shape[x.dim(axis)], pooled.shape[i]
-        assert isinstance(count, int)
+        assert not isinstance(count, str)  # it may be a symbol of JAX's, where a model is exported
         before, after = geometry.pads[i]
-        end = (count - 1) * geometry.stride[i] + geometry.reach[i]
+        if geometry.ceil:
+            end = (count - 1) * geometry.stride[i] + geometry.reach[i]
+            after = max(after, end - size - before)
         places.append(count)
-        pads.append((before, max(after, end - size - before)))
+        pads.append((before, after))
     return geometry, places, pads
 
 

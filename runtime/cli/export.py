@@ -150,5 +150,7 @@ def _checked(subject: Subject, wanted: Wanted, path: Path) -> tuple[list[Error],
     errors = list(compared(subject, runs))
     worst = max(errors, key=lambda e: e.relative)
     what = ", ".join(dict.fromkeys(e.what for e in errors))
+    if subject.trained is not None and not any("random" not in e.what for e in errors):
+        what += " (the run's own data is not at hand)"
     return errors, (f"{who}, on {what}: largest error {worst.largest:.2g} where the largest number "
                     f"is {worst.scale:.3g}")

@@ -20,7 +20,7 @@ from runtime.export.subject import LENGTHS, Subject
 BATCHES, STEPS, LONGEST = (2, 3), (19, 26), 1024
 REAL = 16  # examples of the run's own data
 TOLERANCE = 1e-4
-SMALLEST = 1e-6  # of the largest number of an output: below it only rounding is left
+SMALLEST = 1e-30  # what an output of zeros is measured by
 
 Feed = dict[str, np.ndarray]
 # The written file as a function of arrays by name.
@@ -163,7 +163,7 @@ def own_examples(subject: Subject) -> Iterator[Inputs]:
     try:
         dataset = trained.training.data.load()
     except SpecError:
-        return  # the data is somewhere else; `data_is_there` says so
+        return  # the data is somewhere else; the command says that nothing of it was compared
     name, part = next(((n, p) for n, p in (
         ("validation", dataset.validation), ("test", dataset.test), ("training", dataset.train))
         if p.size), ("", None))

@@ -28,7 +28,7 @@ def write_stablehlo(
 
     from compiler.targets.stablehlo import stablehlo_bytes
 
-    data = stablehlo_bytes(subject.graph, subject.outputs, lengths=subject.lengths,
+    data, least = stablehlo_bytes(subject.graph, subject.outputs, lengths=subject.lengths,
                            platforms=platforms)
     path.write_bytes(data)
     exported = export.deserialize(bytearray(data))
@@ -40,7 +40,9 @@ def write_stablehlo(
         *((f"input {n}", f"{a.dtype} ({', '.join(map(str, a.shape))})")
           for n, a in shapes.items()),
         *((f"output {n}", f"{a.dtype} ({', '.join(map(str, a.shape))})")
-          for n, a in results.items())]
+          for n, a in results.items()),
+        *([("lengths", f"{least} steps at least: less would leave a window nothing to stand on")]
+          if least > 1 else [])]
 
 
 def runner(path: Path) -> Run:

@@ -121,6 +121,53 @@ def test_a_model_too_large_for_one_file_keeps_its_arrays_beside_it(tmp_path: Pat
     assert {a.name for a in again.graph.initializer} >= {"dense_1.kernel", "rnn_1.kernel_0"}
 
 
+MANY = """\
+flaxspec: 1
+name: many
+inputs:
+  words: {kind: tokens, vocabulary: 11, length: any}
+  film: {axes: [time, height, width, channels], shape: [any, 6, 5, 2]}
+blocks:
+  gated:
+    params: {filters: int}
+    layers:
+      - conv: {filters: =filters, kernel: 3}
+      - group_norm: 2
+      - multiply: {main: [silu], gate: [global_average_pool: space, dense: =filters, sigmoid]}
+model:
+  - {embed: 8, name: table, from: words}
+  - conv: {filters: 8, kernel: 3, stride: 2}
+  - batch_norm
+  - {gru: {units: 4, bidirectional: true}, name: reader}
+  - multi_head_attention: {heads: 2, causal: true}
+  - positional_encoding
+  - output: {name: steps, layers: [layer_norm, dense: 3]}
+  - {pool: max, name: read}
+  - layers:
+      each: time
+      layers: [gated: 4, {gated: 4, weights: again}, {gated: 4, weights: again}, flatten]
+    from: film
+    name: frames
+  - {lstm: {units: 5, projection: 3, return: last, layers: 2}, name: watcher}
+  - concat: [read, watcher]
+  - dense: 6
+"""
+
+
+@pytest.mark.slow
+def test_blocks_steps_shared_weights_and_several_inputs_and_outputs_go_out(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "many.yaml").write_text(MANY)
+    subject, path = read(str(tmp_path / "many.yaml")), tmp_path / "m.onnx"
+    onnx_file.write_onnx(subject, path, channels_first=False)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    graph = onnx.load(path).graph
+    assert [i.name for i in graph.input] == ["words", "words.lengths", "film", "film.lengths"]
+    assert [o.name for o in graph.output] == ["output", "steps", "steps.lengths"]
+    assert worst(subject, onnx_file.runner(subject, path, channels_first=False)) < 1e-5
+
+
 # ---------------------------------------------------------------------------- stablehlo
 
 ALONE = """
@@ -163,6 +210,42 @@ def test_stablehlo_leaves_batch_and_time_free(tmp_path: Path) -> None:
     subject, path = read("rnn_classifier", symbolic=True), tmp_path / "m.stablehlo"
     stablehlo_file.write_stablehlo(subject, path, ("cpu",))
     assert worst(subject, stablehlo_file.runner(path)) < 1e-5
+
+
+WINDOWS = """\
+flaxspec: 1
+name: windows
+inputs:
+  sound: {axes: [time, channels], shape: [any, 3]}
+model:
+  - conv: {filters: 4, kernel: 3, stride: 2}
+  - max_pool: 2
+  - conv: {filters: 4, kernel: 3}
+  - rnn: 4
+  - pool: mean
+"""
+
+
+def test_stablehlo_tells_how_many_steps_windows_need(tmp_path: Path) -> None:
+    (tmp_path / "windows.yaml").write_text(WINDOWS)
+    subject = read(str(tmp_path / "windows.yaml"), symbolic=True)
+    told = dict(stablehlo_file.write_stablehlo(subject, tmp_path / "m.stablehlo", ("cpu",)))
+    assert told["lengths"].startswith("4 steps at least")
+
+
+def test_a_length_that_stablehlo_cannot_leave_open_is_refused_with_its_place(
+    tmp_path: Path,
+) -> None:
+    spec = tmp_path / "windows.yaml"
+    spec.write_text(WINDOWS.replace("pool: mean", "positional_encoding"))
+    with pytest.raises(SpecError) as error:
+        stablehlo_file.write_stablehlo(
+            read(str(spec), symbolic=True), tmp_path / "m.stablehlo", ("cpu",))
+    (found,) = error.value.diagnostics
+    assert found.code == "F0922" and "--length" in found.help
+    assert found.labels[0].span.line == 10
+    fixed = read(str(spec), symbolic=True, steps=32)
+    stablehlo_file.write_stablehlo(fixed, tmp_path / "m.stablehlo", ("cpu",))
 
 
 # -------------------------------------------------------------------------- the command
