@@ -6,7 +6,8 @@ tensor here by the groups that it is in: `conv2d_1.vars.0`, `lstm.cell.vars.2`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from compiler.diagnostics import SpecError, diagnostic
 
 TOP = "layers"
-MAX_ARRAYS = 100_000
+MAX_ENTRIES, MAX_DEPTH = 100_000, 32
 # Kept beside a layer's arrays: states of its random numbers.
 RANDOM = "seed_generator"
 
@@ -33,9 +34,7 @@ def read_keras(path: Path) -> dict[str, np.ndarray]:
             if TOP not in file or not isinstance(file.get(TOP, getlink=True), h5py.HardLink):
                 raise ValueError("it has no `layers`, as files of Keras 2 and whole models "
                                  "have none")
-            found: dict[str, np.ndarray] = {}
-            _collect(h5py, file[TOP], "", found, file.id.get_filesize())
-            return found
+            return dict(_arrays(h5py, file[TOP], "", _Budget(file.id.get_filesize())))
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise SpecError([diagnostic(
             "F0805", f"`{path}` cannot be read as weights of Keras 3",
@@ -43,28 +42,36 @@ def read_keras(path: Path) -> dict[str, np.ndarray]:
             help="save them with `model.save_weights(\"NAME.weights.h5\")`")]) from None
 
 
-def _collect(
-    h5py: ModuleType, group: Any, prefix: str, found: dict[str, np.ndarray], size: int,
-) -> None:
+@dataclass
+class _Budget:
+    """What may still be read: bytes, and groups and arrays. Several names may be of one."""
+
+    bytes: int
+    entries: int = MAX_ENTRIES
+
+
+def _arrays(
+    h5py: ModuleType, group: Any, prefix: str, budget: _Budget,
+) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays under a group; links, which could lead anywhere, are refused."""
     for name in group:
+        budget.entries -= 1
+        if budget.entries < 0 or prefix.count(".") > MAX_DEPTH:
+            raise ValueError("it has too many groups and arrays")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise ValueError(f"`{prefix}{name}` is a link")
         inner, path = group[name], f"{prefix}{name}"
         if isinstance(inner, h5py.Group):
-            if path.count(".") > 32:
-                raise ValueError("its groups are nested too deeply")
             if name != RANDOM:
-                _collect(h5py, inner, f"{path}.", found, size)
+                yield from _arrays(h5py, inner, f"{path}.", budget)
             continue
         if inner.dtype.kind not in "fiub":
             raise ValueError(f"`{path}` holds no numbers")
+        budget.bytes -= inner.nbytes
         # Outside its own bytes a file says where to read, and how much to unfold.
-        if inner.external or inner.is_virtual or inner.compression or inner.nbytes > size:
+        if inner.external or inner.is_virtual or inner.compression or budget.bytes < 0:
             raise ValueError(f"`{path}` does not lie in the file as it is")
-        if len(found) >= MAX_ARRAYS:
-            raise ValueError("it has too many arrays")
-        found[path] = inner[()]
+        yield path, inner[()]
 
 
 def write_keras(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -174,8 +174,9 @@ def _attempts(
             return found
     if names in ("auto", "torch"):
         attempt("PyTorch's, by our paths,", by_path(own))
-        if found[-1].complaints and (order := in_order(wanted, file)) is not None:
-            attempt("PyTorch's, in order,", order)
+        if found[-1].complaints:
+            anew = {s.path for s in own} - {s.path for s in wanted}
+            attempt("PyTorch's, in order,", in_order(own, file, anew))
     return found
 
 

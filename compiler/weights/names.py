@@ -124,7 +124,10 @@ def _map(name: str, value: Any, whose: str) -> NameMap:
     for ours, theirs in value["layers"].items():
         module, form = (theirs["module"], theirs.get("as", "")) if isinstance(theirs, dict) else (
             theirs, "")
-        words = {match[1] for match in _WORD.finditer(ours)}
+        listed = [match[1] for match in _WORD.finditer(ours)]
+        words = set(listed)
+        if len(words) < len(listed) or not all(word.isidentifier() for word in words):
+            raise ValueError(f"the words in `{ours}` are not names, each there once")
         if unknown := {match[1] for match in _WORD.finditer(module)} - words - {"place"}:
             raise ValueError(f"`{module}` has `{unknown.pop()}`, `{ours}` has not")
         rules.append(Rule(ours, module, form, {w: t for w, t in tables.items() if w in words}))

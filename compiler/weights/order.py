@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from compiler.weights.files import TensorFile
@@ -19,7 +19,9 @@ def by_path(own: Sequence[Slots]) -> dict[str, Module]:
     return {layer.path: torch_module(layer) for layer in own}
 
 
-def in_order(own: Sequence[Slots], file: TensorFile) -> dict[str, Module] | None:
+def in_order(
+    own: Sequence[Slots], file: TensorFile, drawn: Collection[str] = (),
+) -> dict[str, Module] | None:
     """Our layers, each with the module of the file that stands in its place.
 
     A state dict has its modules in the order in which the model's author wrote them: our layers,
@@ -30,6 +32,11 @@ def in_order(own: Sequence[Slots], file: TensorFile) -> dict[str, Module] | None
     Layers side by side in branches have no order; where they are alike, nobody can tell them
     apart.
 
+    Args:
+        own: our layers.
+        file: the file.
+        drawn: the paths of layers that may have other shapes there.
+
     Returns:
         Modules by their names in the file; None where the two do not go side by side.
     """
@@ -38,7 +45,7 @@ def in_order(own: Sequence[Slots], file: TensorFile) -> dict[str, Module] | None
     tensors = [name for name in file.tensors if name.rpartition(".")[2] != COUNT]
     modules = [torch_module(layer) for layer in own]
     return _by_likeness(modules, tensors, file) if file.kind == "safetensors" else (
-        _one_by_one(modules, tensors, file))
+        _one_by_one(modules, tensors, file, drawn))
 
 
 def alike(own: Sequence[Slots], modules: Sequence[Module]) -> list[list[Slots]]:
@@ -59,14 +66,14 @@ def _signature(module: Module) -> Signature:
 
 
 def _one_by_one(
-    modules: Sequence[Module], tensors: Sequence[str], file: TensorFile,
+    modules: Sequence[Module], tensors: Sequence[str], file: TensorFile, drawn: Collection[str],
 ) -> dict[str, Module] | None:
     found: dict[str, Module] = {}
     place = 0
     for module in modules:
         names = tensors[place:place + len(module.tensors)]
         prefix = _prefix(names, module)
-        if prefix is None or not _fits(module, prefix, file):
+        if prefix is None or module.path not in drawn and not _fits(module, prefix, file):
             return None
         found[prefix] = module
         place += len(names)

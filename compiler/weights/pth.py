@@ -23,7 +23,7 @@ import numpy as np
 from compiler.diagnostics import SpecError, diagnostic
 
 MAX_PICKLE = 64 * 2**20  # bytes; a state dict of a thousand tensors takes 200 KiB
-MAX_TENSORS = 100_000
+MAX_TENSORS, MAX_NAME = 100_000, 1000
 BACKWARDS = "its numbers begin with their largest byte"
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files before PyTorch 1.6 begin
 STORAGES = {
@@ -178,6 +178,8 @@ def state_of(value: Any) -> dict[str, _Tensor]:
     if len(value) > MAX_TENSORS:
         raise Damaged(f"it has {len(value):,} tensors")
     for name, tensor in value.items():
+        if isinstance(name, str) and len(name) > MAX_NAME:
+            raise Damaged(f"the name of a tensor has {len(name):,} letters")
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
             raise Refused(f"its entry {str(name)[:60]!r} is no tensor")
     return value
@@ -356,7 +358,7 @@ def _called(function: Any, arguments: Any) -> Any:
         case _Name(name="torch._utils._rebuild_parameter"), (_Tensor() as tensor, *_):
             return tensor
         case _Name(name=name), _:
-            raise Refused(f"it asks to call {name}")
+            raise Refused(f"it asks to call {name[:80]}")
     raise Refused("it asks to call something that has no name")
 
 

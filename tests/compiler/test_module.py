@@ -17,6 +17,8 @@ import flaxspec
 from compiler.lower.layer import Frozen, Layer
 from compiler.lower.tensor import Tensor
 from compiler.lower.weights import load_weights, save_weights, variables
+from compiler.weights.files import write_file
+from compiler.weights.save import weights_to_torch
 from flaxspec import Operator, TensorType
 
 HEAD = "flaxspec: 1\nname: small\n"
@@ -142,12 +144,16 @@ def test_was_takes_weights_from_the_path_of_before(build, tmp_path):
     np.testing.assert_array_equal(new.new.kernel[...], old.old.kernel[...])
 
 
-def test_a_used_model_brings_its_weights(build, tmp_path):
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_used_model_brings_its_weights(build, tmp_path, suffix):
     base = build("inputs: {x: {shape: [4]}}\nmodel: [{dense: 3, name: layer}]\n", seed=7)
-    save_weights(base, tmp_path / "base.safetensors")
+    arrays = {name: np.asarray(v[...]) for name, v in variables(base).items()}
+    if suffix == ".pth":
+        arrays = weights_to_torch(base.graph, arrays)
+    write_file(tmp_path / f"base{suffix}", arrays, {})
     (tmp_path / "base.yaml").write_text((tmp_path / "small.yaml").read_text())
     user = build(
-        "use: {base: {spec: base.yaml, weights: base.safetensors}}\n"
+        f"use: {{base: {{spec: base.yaml, weights: base{suffix}}}}}\n"
         "inputs: {x: {shape: [4]}}\nmodel: [{base.model: , name: body}, dense: 2]\n"
     )
     np.testing.assert_array_equal(user.body.layer.kernel[...], base.layer.kernel[...])

@@ -136,6 +136,23 @@ def test_layers_without_a_map_are_taken_in_the_order_of_a_state_dict(tmp_path):
     assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
 
 
+@pytest.mark.parametrize("names", ["torch", "another"])
+def test_what_is_drawn_anew_may_have_another_shape_in_the_file(tmp_path, names):
+    old = graph("inputs: {x: {shape: [4]}}\nmodel: [{dense: 4}, relu, {dense: 5}]\n")
+    new = graph("inputs: {x: {shape: [4]}}\nmodel: [{dense: 4}, relu, {dense: 3}]\n")
+    arrays = drawn(old)
+    torch = weights_to_torch(old, arrays, "torch")
+    if names == "another":
+        torch = {name.replace("dense_1", "a").replace("dense_2", "b"): array
+                 for name, array in torch.items()}
+    write_pth(tmp_path / "w.pth", torch)
+    head = {"dense_2.kernel", "dense_2.bias"}
+    loaded = load(tmp_path / "w.pth", new, drawn=head, partial=True)
+    assert loaded.arrays.keys() == arrays.keys() - head and set(loaded.drawn) == head
+    with pytest.raises(SpecError, match="F0806"):
+        load(tmp_path / "w.pth", new)
+
+
 def test_branches_that_are_alike_have_no_order(tmp_path):
     g = graph("inputs: {x: {shape: [4]}}\nmodel: [{add: {a: [dense: 4], b: [dense: 4]}}]\n")
     write_pth(tmp_path / "w.pth", {
@@ -275,7 +292,8 @@ def test_archives_that_unfold_or_lack_something_are_refused(tmp_path):
 def test_a_file_of_names_that_is_none_is_told(tmp_path):
     write_pth(tmp_path / "w.pth", {"w": np.zeros(1, "f")})
     for text in ("a: 1\n", "a: {layers: 3}\n", "a: {layers: {dense_1: 'x{n}'}}\n",
-                 "a: {tables: {n: 1}, layers: {b: c}}\n"):
+                 "a: {tables: {n: 1}, layers: {b: c}}\n", "a: {layers: {'d{n}.{n}': c}}\n",
+                 "a: {layers: {'d{1}': c}}\n"):
         (tmp_path / "n.yaml").write_text(text)
         assert "F0885" in refusal(tmp_path / "w.pth", names=str(tmp_path / "n.yaml"))
     assert "F0881" in refusal(tmp_path / "w.pth", names="torchvison")
@@ -288,6 +306,9 @@ def test_a_file_of_keras_that_leads_elsewhere_is_refused(tmp_path):
                  lambda f: f.create_group("layers").__setitem__("d", h5py.SoftLink("/layers")),
                  lambda f: f.create_dataset("layers/a", (10**9,), "f", compression="gzip"),
                  lambda f: f.create_dataset("layers/a", (4,), "f", external="/etc/passwd"),
+                 lambda f: f.create_group("layers").__setitem__("again", f["layers"]),
+                 lambda f: [f.create_dataset("layers/a", data=np.zeros(500), dtype="f"),
+                            *(f.__setitem__(f"layers/{n}", f["layers/a"]) for n in range(9))],
                  lambda f: f.create_dataset("other", (4,), "f")):
         with h5py.File(path, "w") as file:
             make(file)
