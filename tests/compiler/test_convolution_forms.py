@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.lower.kernels import choice, max_pool, recurrent, strided, winograd
+from compiler.lower.kernels import choice, max_pool, recurrent, side_by_side, strided, winograd
 from compiler.lower.kernels.batch_norm import batch_norm
 from compiler.lower.kernels.convolution import convolve, plain
 from compiler.lower.kernels.product import product
 from compiler.lower.kernels.recurrent_conv import conv_lstm
+from compiler.lower.kernels.relu import relu
 
 ONE = (1, 1)
 SIZES = st.tuples(st.integers(3, 7), st.integers(3, 7))
@@ -49,10 +50,46 @@ def test_winograd_s_matrices_compute_a_convolution():
 def test_winograd_is_the_plain_convolution_and_its_kernel_s_gradient(size, pads):
     with jax.enable_x64(True):
         x, kernel = arrays((2, *size, 3), (3, 3, 3, 2))
-        y, pull = jax.vjp(lambda k: plain(x, k, ONE, pads, ONE), kernel)
+        y, pull = jax.vjp(lambda x, k: plain(x, k, ONE, pads, ONE), x, kernel)
         assert distance(winograd.convolve(x, kernel, pads), y) < 1e-13
         (weight,) = arrays(y.shape)
-        assert distance(winograd.kernel_gradient(x, weight, pads), pull(weight)[0]) < 1e-13
+        of_input, of_kernel = pull(weight)
+        assert distance(winograd.input_gradient(weight, kernel, pads), of_input) < 1e-13
+        assert distance(winograd.kernel_gradient(x, weight, pads), of_kernel) < 1e-13
+
+
+@settings(max_examples=8, deadline=None)
+@given(SIZES, PADS, st.tuples(*[st.integers(1, 3)] * 2), st.tuples(*[st.integers(2, 4)] * 2))
+def test_images_side_by_side_are_convolved_as_each_alone(size, pads, stride, window):
+    pads = tuple((min(a, k - 1), b) for (a, b), k in zip(pads, window))
+    window = tuple(min(k, n + sum(p)) for k, n, p in zip(window, size, pads))
+    if side_by_side.gap(size[1], window[1], stride[1], pads[1]) is None:
+        return
+    with jax.enable_x64(True):
+        x, kernel = arrays((3, *size, 2), (*window, 2, 3))
+        found = side_by_side.convolve(x, kernel, stride, pads)
+        assert distance(found, plain(x, kernel, stride, pads, ONE)) < 1e-13
+
+
+def test_narrow_images_go_side_by_side_forwards_and_backwards_and_a_lone_one_does_not():
+    x, kernel, weight = arrays((4, 8, 12, 8), (3, 3, 8, 16), (4, 8, 12, 16), dtype=np.float32)
+    pads = ((1, 1), (1, 1))
+    ours = jax.jit(lambda *a: jax.vjp(lambda x, k: convolve(x, k, ONE, pads, ONE), *a[:2])[1](a[2]))
+    text = ours.trace(x, kernel, weight).lower(lowering_platforms=("cpu",)).as_text()
+    assert "tensor<1x8x52x16xf32>" in text
+    exact = jax.vjp(lambda x, k: plain(x, k, ONE, pads, ONE), x, kernel)[1](weight)
+    assert all(distance(a, b) < 1e-6 for a, b in zip(ours(x, kernel, weight), exact))
+    alone = jax.jit(lambda x, k: convolve(x, k, ONE, pads, ONE)).trace(x[:1], kernel).lower()
+    assert "1x8x13x8" not in alone.as_text()
+
+
+def test_a_rectifier_keeps_what_is_no_number_and_has_the_usual_derivatives():
+    (x,) = arrays((6,), dtype=np.float32)
+    x = x.at[0].set(jnp.nan).at[1].set(0.0)
+    np.testing.assert_array_equal(relu(x), jax.nn.relu(x))
+    for derive in (lambda f: jax.vjp(f, x)[1](x + 1)[0], lambda f: jax.jvp(f, (x,), (x + 1,))[1],
+                   lambda f: jax.grad(lambda x: jax.grad(lambda x: (f(x) ** 3).sum())(x).sum())(x)):
+        np.testing.assert_array_equal(derive(relu)[1:], derive(jax.nn.relu)[1:])
 
 
 @settings(max_examples=6, deadline=None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from compiler.lower.kernels.side_by_side import gap
+
 # Elements that Winograd's transforms move, in multiply-adds: one of an image, one of a kernel.
 MOVE_IMAGE, MOVE_KERNEL = 180.0, 200.0
 # Multiply-adds of a 3×3 window for each place, direct and by F(2×2, 3×3).
@@ -24,6 +26,10 @@ FEWEST = 64
 LARGE_WINDOW = 25
 # Matrix products over fewer rows than this are all overhead.
 FEWEST_PLACES = 64
+# An image with as many columns is cut into pieces enough for a few threads.
+WIDE_IMAGE = 128
+# Between images that are set side by side may be one column of zeros for so many real ones.
+COLUMNS_TO_GAP = 6
 
 
 class Shape(NamedTuple):
@@ -66,6 +72,14 @@ def forward_by_winograd(shape: Shape) -> bool:
     products = shape.channels * shape.filters
     moved = (shape.channels + shape.filters) * shape.places * MOVE_IMAGE + products * MOVE_KERNEL
     return CLEARLY * (WINOGRAD * products * shape.places + moved) < DIRECT * products * shape.places
+
+
+def narrow(shape: Shape, width: int, pads: tuple[int, int]) -> bool:
+    """Whether images of so many columns are convolved side by side, for threads to share them."""
+    columns = gap(width, shape.window[-1], shape.stride[-1], pads)
+    return (not shape.exact and shape.taps > 1 and set(shape.dilation) == {1}
+            and width // shape.stride[-1] < WIDE_IMAGE
+            and columns is not None and COLUMNS_TO_GAP * columns <= width)
 
 
 def kernel_gradient_by_winograd(shape: Shape) -> bool:

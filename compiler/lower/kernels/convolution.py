@@ -3,10 +3,11 @@
 XLA computes the gradient of a convolution's kernel on a CPU as a convolution whose window
 is as large as the image, at a fraction of the speed of the forward pass. Here `choice.py` picks
 a form for each of the three products by the shape alone: 3×3 windows of stride 1 go by
-`winograd.py` where there are channels enough; a kernel's gradient else is a matrix product for
-each tap, or one over all taps where the input has few channels; `strided.py` has the input's
-gradient of the others, `grouped.py` the convolutions in groups. A 1×1 convolution is a matrix
-product. On other platforms, and with `kernels: reference`, everything is XLA's own.
+`winograd.py` where there are channels enough; images too narrow for all threads are set
+side by side (`side_by_side.py`); a kernel's gradient else is a matrix product for each tap, or one
+over all taps where the input has few channels; `strided.py` has the input's gradient of the
+others, `grouped.py` the convolutions in groups. A 1×1 convolution is a matrix product. On other
+platforms, and with `kernels: reference`, everything is XLA's own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from compiler.lower.kernels import choice, grouped, strided, winograd
+from compiler.lower.kernels import choice, grouped, side_by_side, strided, winograd
 from compiler.lower.kernels.direct import Pads, plain, taps
 from compiler.lower.kernels.product import over_rows, product
 from compiler.lower.kernels.reverse_only import reverse_only
@@ -79,10 +80,31 @@ def _convolve(x, kernel, stride, pads, dilation):
     def direct(x, kernel):
         return plain(x, kernel, stride, pads, dilation)
 
-    if not choice.forward_by_winograd(_shape(x, kernel, stride, pads, dilation)):
+    if _best(_shape(x, kernel, stride, pads, dilation), x, pads) is plain:
         return direct(x, kernel)
     return lax.platform_dependent(
-        x, kernel, cpu=lambda x, kernel: winograd.convolve(x, kernel, pads), default=direct)
+        x, kernel, cpu=lambda x, kernel: _on_cpu(x, kernel, stride, pads, dilation),
+        default=direct)
+
+
+def _on_cpu(x, kernel, stride, pads, dilation):
+    """The cheapest form of a convolution."""
+    match _best(_shape(x, kernel, stride, pads, dilation), x, pads):
+        case winograd.convolve:
+            return winograd.convolve(x, kernel, pads)
+        case side_by_side.convolve:
+            return side_by_side.convolve(x, kernel, stride, pads)
+        case _:
+            return plain(x, kernel, stride, pads, dilation)
+
+
+def _best(shape: choice.Shape, x, pads):
+    """The function that computes it the cheapest on a CPU."""
+    if choice.forward_by_winograd(shape) and all(0 <= p <= 2 for p in sum(pads, ())):
+        return winograd.convolve
+    if len(x) > 1 and x.ndim == 4 and choice.narrow(shape, x.shape[2], pads[1]):
+        return side_by_side.convolve
+    return plain
 
 
 def _forward(x, kernel, stride, pads, dilation):
@@ -127,16 +149,20 @@ def _shape(x, kernel, stride, pads, dilation) -> choice.Shape:
 
 
 def _input_gradient(gradient, kernel, x, shape: choice.Shape, pads):
-    if any(s > 1 for s in shape.stride) and all(d == 1 for d in shape.dilation):
-        one = (1,) * len(shape.stride)
-        return strided.input_gradient(
-            gradient, kernel, x.shape[1:-1], shape.stride, pads,
-            lambda g, k, p: plain(g, k, one, p, one))
-    back = shape._replace(channels=shape.filters, filters=shape.channels)
-    if choice.forward_by_winograd(back) and all(max(p) <= 2 for p in pads):
-        # The gradient meets the kernel upside down, and fills what the window took.
-        upside_down = jnp.swapaxes(lax.rev(kernel, (0, 1)), -1, -2)
-        return winograd.convolve(gradient, upside_down, [(2 - a, 2 - b) for a, b in pads])
+    one = (1,) * len(shape.stride)
+    if shape.dilation == one:
+        if shape.stride != one:
+            return strided.input_gradient(
+                gradient, kernel, x.shape[1:-1], shape.stride, pads,
+                lambda g, k, p: _on_cpu(g, k, one, tuple(p), one))
+        back = shape._replace(channels=shape.filters, filters=shape.channels)
+        if _best(back, gradient, pads) is winograd.convolve:
+            return winograd.input_gradient(gradient, kernel, pads)
+        room = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(shape.window, pads))
+        if all(p >= 0 for p in sum(room, ())):
+            # The gradient meets the kernel upside down, and fills what the window took.
+            back = jnp.swapaxes(lax.rev(kernel, tuple(range(len(one)))), -1, -2)
+            return _on_cpu(gradient, back, one, room, one)
     return jax.vjp(lambda x: plain(x, kernel, shape.stride, pads, shape.dilation), x)[1](
         gradient)[0]
 

@@ -42,16 +42,30 @@ def convolve(x: Array, kernel: Array, pads: Sequence[tuple[int, int]]) -> Array:
     Returns:
         (batch, height, width, filters).
     """
-    size = _size(x, pads)
-    tiles = _input_tiles(x, pads)
-    kernels = _grid(KERNEL, [[kernel[i, j] for j in range(3)] for i in range(3)])
-    products = [[_rows(t) @ k for t, k in zip(*pair)] for pair in zip(tiles, kernels)]
-    count, filters = tiles[0][0].shape[:3], kernel.shape[-1]
-    outputs = _grid(OUTPUT, [[p.reshape(*count, filters) for p in row] for row in products])
-    # (batch, rows, columns, filters) for each place in a tile, to rows and columns of places.
-    rows = [jnp.stack(row, axis=3) for row in outputs]
-    y = jnp.stack(rows, axis=2).reshape(count[0], OUT * count[1], OUT * count[2], filters)
-    return y[:, :size[0], :size[1]]
+    return _multiplied(x, _transformed(kernel), pads, 0)
+
+
+def input_gradient(
+    gradient: Array, kernel: Array, pads: Sequence[tuple[int, int]],
+) -> Array:
+    """The gradient of the input of `convolve`, of its output's gradient.
+
+    It is a convolution with the kernel upside down, from filters to channels. Neither is done to
+    the kernel itself, which XLA would read against its layout for each of sixteen arrays: upside
+    down, the first and the last of a transformed kernel's places change theirs.
+
+    Args:
+        gradient: (batch, height, width, filters) of the output.
+        kernel: (3, 3, channels, filters).
+        pads: as of the convolution, 2 at most.
+
+    Returns:
+        (batch, height, width, channels).
+    """
+    order = (3, 1, 2, 0)
+    kernels = _transformed(kernel)
+    return _multiplied(gradient, [[kernels[i][j] for j in order] for i in order],
+                       [(2 - before, 2 - after) for before, after in pads], 1)
 
 
 def kernel_gradient(x: Array, gradient: Array, pads: Sequence[tuple[int, int]]) -> Array:
@@ -71,6 +85,27 @@ def kernel_gradient(x: Array, gradient: Array, pads: Sequence[tuple[int, int]]) 
     products = [[over_rows(_rows(t), _rows(g)) for t, g in zip(*pair)]
                 for pair in zip(tiles, outputs)]
     return jnp.stack([jnp.stack(row) for row in _grid(_transposed(KERNEL), products)])
+
+
+def _transformed(kernel: Array) -> list[list[Array]]:
+    """For each place in a tile (channels, filters)."""
+    return _grid(KERNEL, [[kernel[i, j] for j in range(3)] for i in range(3)])
+
+
+def _multiplied(
+    x: Array, kernels: list[list[Array]], pads: Sequence[tuple[int, int]], axis: int,
+) -> Array:
+    """The convolution with transformed kernels, whose `axis` meets the input's channels."""
+    size = _size(x, pads)
+    tiles = _input_tiles(x, pads)
+    products = [[lax.dot_general(_rows(t), k, (((1,), (axis,)), ((), ()))) for t, k in zip(*pair)]
+                for pair in zip(tiles, kernels)]
+    count, filters = tiles[0][0].shape[:3], kernels[0][0].shape[1 - axis]
+    outputs = _grid(OUTPUT, [[p.reshape(*count, filters) for p in row] for row in products])
+    # (batch, rows, columns, filters) for each place in a tile, to rows and columns of places.
+    rows = [jnp.stack(row, axis=3) for row in outputs]
+    y = jnp.stack(rows, axis=2).reshape(count[0], OUT * count[1], OUT * count[2], filters)
+    return y[:, :size[0], :size[1]]
 
 
 def _input_tiles(x: Array, pads: Sequence[tuple[int, int]]) -> list[list[Array]]:
