@@ -235,7 +235,16 @@ def load(run: str | Path) -> Trained:
             damaged.
     """
     folder = find(run)
-    prepared, known = read_run(folder)
+    return load_from(folder, prepare(folder / files.SPEC, Report()))
+
+
+def load_from(folder: Path, prepared: Prepared) -> Trained:
+    """A finished run whose recipe was read, perhaps with other paths of its data.
+
+    Raises:
+        SpecError: F0810 its preprocessing is damaged, F0805 and F0806 its weights.
+    """
+    known = _known(folder)
     train = prepared.training.train
     model = build_model(optimise(prepared.graph), seed=train.seed, kernels=train.compile.kernels,
                         **train.precision.of_build)
@@ -246,9 +255,13 @@ def load(run: str | Path) -> Trained:
 
 def read_run(folder: Path) -> tuple[Prepared, Preprocessing]:
     """The checked spec and the preprocessing of a run."""
-    prepared = prepare(folder / files.SPEC, Report())
+    return prepare(folder / files.SPEC, Report()), _known(folder)
+
+
+def _known(folder: Path) -> Preprocessing:
+    """The preprocessing of a run."""
     try:
-        return prepared, preprocessing.read(folder / files.PREPROCESSING)
+        return preprocessing.read(folder / files.PREPROCESSING)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpecError([diagnostic(
             "F0810", f"`{folder / files.PREPROCESSING}` is damaged",

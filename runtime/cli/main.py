@@ -467,6 +467,42 @@ def export(
         tolerance, check, force, json)))
 
 
+def _tolerance(value: float) -> float:
+    if not 0 <= value < 1:
+        raise typer.BadParameter("it is a part of the claim, from 0 to 1: 0.02 for two per cent.")
+    return value
+
+
+@app.command()
+def reproduce(
+    bundle: Annotated[str, typer.Argument(
+        metavar="BUNDLE", help="A bundle: a file, https://…, git+https://…, or hf:owner/name.")],
+    set_: Annotated[list[str], typer.Option(
+        "--set", help="Where a file is that the bundle does not hold: data.images=PATH.",
+        metavar="PATH=VALUE")] = [],  # noqa: B006
+    tolerance: Annotated[float, typer.Option(
+        help="How far the score may be from the claim, as a part of it.", metavar="X",
+        callback=_tolerance)] = 0.02,
+    out: Annotated[Path | None, typer.Option(
+        help="The new run's folder; the next free runs/NAME-again-NUMBER where not given.",
+        metavar="DIR")] = None,
+    device: Annotated[str, typer.Option(
+        help="What to compute on, as compile-and-train takes it.", metavar="DEVICE")] = "",
+    json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Train a bundle's recipe again and compare the score to its claim.
+
+    Its weights are measured, too. Exit status 0: both score as claimed; 1: they do not.
+    """
+    from runtime import startup
+
+    startup.prepare(device)
+    from runtime.cli.reproduce import run
+
+    raise typer.Exit(run(bundle, set_, tolerance=tolerance, out=out, device=device, json=json,
+                         quiet=quiet))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from compiler.version import VERSION

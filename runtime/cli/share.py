@@ -33,8 +33,7 @@ def pack(run: str, out: Path | None, *, licence: str, data_licence: str, told: F
         save(found, path)
         _told(found.manifest, str(path), "packed", told)
         if found.wanted and told == "text":
-            print("\nThe data is not part of it: " + ", ".join(
-                f"data.{key}" for key in found.wanted))
+            print("\nNot part of it, and needed to train it again: " + ", ".join(found.wanted))
 
 
 def push(

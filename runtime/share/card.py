@@ -39,7 +39,8 @@ class Told:
         result: the content of summary.json.
         environment: the content of environment.json.
         plan: what an example costs in evaluation.
-        wanted: files of data that the recipe reads and the bundle does not hold.
+        wanted: the fields whose files the recipe reads and the bundle does not hold.
+        start: the file of weights that it began with: `name` and `sha256`; {} for none.
         drawing: the file of the drawing, or "".
     """
 
@@ -55,6 +56,7 @@ class Told:
     environment: Mapping[str, Any]
     plan: Plan
     wanted: Mapping[str, str]
+    start: Mapping[str, str]
     drawing: str
 
 
@@ -210,9 +212,10 @@ def _licences(told: Told) -> list[str]:
     if not told.licence:
         lines.append("Without a licence nobody but its makers may use it: ask them.")
     if told.wanted:
-        given = " ".join(f"--set {key if key.startswith('train.') else f'data.{key}'}=PATH"
-                         for key in told.wanted)
-        lines.append("The data is not part of the bundle. Training needs it: "
+        given = " ".join(f"--set {key}=PATH" for key in told.wanted)
+        what = "data" if any(key.startswith("data.") for key in told.wanted) else "file"
+        lines.append(f"The {what} that it was trained with is not part of the bundle. Training "
+                     "needs it: "
                      f"`compile-and-train {told.name}.flaxspec.zip {given}`.")
     return lines
 
@@ -223,6 +226,8 @@ def _made(told: Told) -> list[str]:
     packages = environment.get("packages", {})
     rows = [
         ("seed", str(result.get("seed", ""))),
+        ("began with", f"{_text(told.start['name'])}, sha256 `{told.start['sha256']}`"
+         if told.start else ""),
         ("trained for", f"{result.get('epochs', 0):,} epochs ({result.get('steps', 0):,} steps), "
                         f"{span(result.get('seconds', 0.0))}"),
         ("flaxspec", " ".join(filter(None, [str(environment.get("flaxspec", "")),

@@ -42,7 +42,7 @@ class Packed:
     Attributes:
         manifest: its manifest.
         files: where the content of each file lies.
-        wanted: the fields of its `data` whose files it does not hold.
+        wanted: the fields of its recipe whose files it does not hold: `data.images`.
     """
 
     manifest: Manifest
@@ -131,8 +131,8 @@ def _about(told: Told, weights: int) -> dict[str, Any]:
     return {
         "name": told.name, "summary": told.summary, "flaxspec": VERSION, "language": 1,
         "network": told.network, "task": told.task, "licence": told.licence,
-        "data": {"name": told.data["name"], "licence": told.data["licence"],
-                 "files": dict(told.wanted)},
+        "data": {"name": told.data["name"], "licence": told.data["licence"]},
+        "wanted": dict(told.wanted), **({"start": dict(told.start)} if told.start else {}),
         "figures": {"parameters": totals.params, "macs": totals.macs, "weight_bytes": weights},
         "score": score,
     }
@@ -154,7 +154,16 @@ def _told(
         prepared.program.name, document.summary or "", _sources(document.source),
         prepared.training.task.word, _about_data(source, data_licence), licence,
         _network(prepared), _claim(run, result, prepared.training.task.word), result,
-        _content(run / files.ENVIRONMENT), plan, given.wanted, "")
+        _content(run / files.ENVIRONMENT), plan, given.wanted, _start(run), "")
+
+
+def _start(run: Path) -> dict[str, str]:
+    """The weights that a run began with: the file's name and its hash; {} where it drew its own."""
+    told = _content(run / files.START)
+    path, sha256 = told.get("from"), told.get("sha256")
+    if not isinstance(path, str) or not isinstance(sha256, str):
+        return {}
+    return {"name": Path(path).name, "sha256": sha256}
 
 
 def _sources(source: str | tuple[str, ...]) -> str:

@@ -1,8 +1,8 @@
 """A run's spec as it goes into a bundle: without this machine's paths, and telling nobody of runs.
 
-What it names on this machine is of no use on another, and nobody else's business: a path of data
-becomes `data/NAME`, which a bundle does not hold; a tokeniser's file is taken along under such
-a path. Programs that keep track of runs (`train: {log: …}`) are left out.
+What it names on this machine is of no use on another, and nobody else's business: a path of data,
+or of weights to start from, becomes `data/NAME`, which a bundle does not hold; a tokeniser's file
+is taken along under such a path. Programs that keep track of runs (`train: {log: …}`) are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from runtime.data import member, tag_of
 from runtime.data.tokens import TOKENISER_PATHS
 
 FOLDER = "data"
-START = "train.from"  # the weights that a run began with are no part of a bundle, either
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Portable:
     Attributes:
         program: it.
         carried: files that it reads and a bundle holds, by their path in the bundle.
-        wanted: the fields of `data` whose files a bundle does not hold, with what they are there;
-            `train.from` is told in full.
+        wanted: the fields whose files a bundle does not hold (`data.images`), with what they are
+            there.
     """
 
     program: Program
@@ -46,11 +45,13 @@ def portable(program: Program) -> Portable:
         tag = tag_of(data | {k: v.value for k, v in data.items() if isinstance(v, Scalar)})
         kind = member(tag)
         for path in kind.paths if kind else ():
-            data = _renamed(data, path.split("."), path, found)
+            data = _renamed(data, path.split("."), f"data.{path}", found)
         items["data"] = data
     if isinstance(train, Mapping):
-        kept = Mapping({k: v for k, v in train.items() if k != "log"}, train.span, train.key_spans)
-        items["train"] = _renamed(kept, ["from"], START, found)
+        train = _renamed(train, ["from"], "train.from", found)
+        assert isinstance(train, Mapping)
+        items["train"] = Mapping({k: v for k, v in train.items() if k != "log"}, train.span,
+                                 train.key_spans)
     tree = Mapping(program.tree | items, program.tree.span, program.tree.key_spans)
     return replace(found, program=replace(program, tree=tree))
 
@@ -62,7 +63,7 @@ def _renamed(node: Node, keys: Sequence[str], path: str, found: Portable) -> Nod
         return Mapping(items, node.span, node.key_spans)
     if keys or not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
         return node
-    file, carries = Path(node.value), path in TOKENISER_PATHS
+    file, carries = Path(node.value), path.removeprefix("data.") in TOKENISER_PATHS
     name = _free(file.name, {*found.carried, *found.wanted.values()}, ".json" if carries else "")
     if carries:
         found.carried[name] = file
