@@ -326,6 +326,7 @@ CODES = {
     "F0885": "a file of names that cannot be used",
     "F0886": "nothing is left to train",
     "F0899": "an internal error",
+    "F0910": "an operator that cannot be ejected",
     "F0920": "a layer that ONNX cannot express",
     "F0921": "a runtime that does not take the exported file",
     "F0922": "a length that StableHLO cannot leave open",

@@ -189,6 +189,25 @@ def import_(
     run(model, out, weights)
 
 
+@app.command()
+def eject(
+    spec: Annotated[str, typer.Argument(
+        metavar="SPEC", help="A YAML file, a name from the zoo: resnet50, or a run.")],
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="The file to write; printed where not given.",
+        metavar="FILE")] = None,
+    variant: Variant = "", set_: Set = [],  # noqa: B006
+    length: Length = None,
+) -> None:
+    """Write a model as plain Flax source, which needs nothing of flaxspec.
+
+    It computes the same, trains the same, and loads the weights of a run.
+    """
+    from runtime.cli.eject import run
+
+    run(spec, variant, set_, out=out, length=length)
+
+
 @app.command("list")
 def list_(
     word: Annotated[str, typer.Argument(
