@@ -202,7 +202,7 @@ def read_training(
         # A section whose key is misspelt, which was told, has a value, but its key is another.
         spans[name] = tree.key_spans.get(name, node.span)
         if name == "data":
-            node = anchored(node, directory)
+            node = anchored(node, directory, report)
         if name == "train":
             node = anchored_start(node, directory, report)
         values[name] = read_section(kind, node, name, spans[name], report)

@@ -50,6 +50,12 @@ PUBLISHED: dict[str, tuple[int, int | None, int | None]] = {
     "resnext101_32x8d": (88_791_336, 202_984 - 104, None),
     "resnext101_64x4d": (83_455_272, 202_984 - 104, None),
     "mobilenet_v2": (3_504_872, None, None),
+    # timm's `legacy_seresnet`s
+    "se_resnet18": (11_778_592, None, None),
+    "se_resnet34": (21_958_868, None, None),
+    "se_resnet50": (28_088_024, None, None),
+    "se_resnet101": (49_326_872, None, None),
+    "se_resnet152": (66_821_848, None, None),
     # The paper's GoogLeNet, as in Caffe
     "googlenet_paper": (6_998_552, 0, None),
     "googlenet_paper_aux": (13_378_280, 0, None),

@@ -73,7 +73,8 @@ def _entries(path: Path) -> list[Entry]:
     if path.stem not in names and (
             not names or (isinstance(facts, Mapping) and path.stem in facts)):
         names.insert(0, path.stem)
-    return [Entry(name, file, told, _params(facts, name), "model" in tree) for name in names]
+    is_model = "model" in tree or "extends" in tree
+    return [Entry(name, file, told, _params(facts, name), is_model) for name in names]
 
 
 def _params(facts: Node | None, name: str) -> int | None:

@@ -102,15 +102,17 @@ def member(tag: str | None) -> type[Source] | None:
     return None
 
 
-def anchored(node: Node, directory: Path | None) -> Node:
+def anchored(node: Node, directory: Path | None, report: Report | None = None) -> Node:
     """A `data` section whose paths no longer depend on where they are read from.
 
     Relative paths begin where the spec lies, and those of `--set` where the user is. Text
-    without a file, as from Python, is taken to be where the user is, too.
+    without a file, as from Python, is taken to be where the user is, too. No relative path of a
+    file leaves the folder that the spec was opened from.
 
     Args:
         node: the section.
         directory: where the spec lies.
+        report: where errors go; they were told before, if None.
     """
     if not isinstance(node, Mapping):
         return node
@@ -118,7 +120,7 @@ def anchored(node: Node, directory: Path | None) -> Node:
     if kind is None:
         return node
     for path in kind.paths:
-        node = _with_path(node, path.split("."), directory)
+        node = _with_path(node, path.split("."), directory, report or Report())
     return node
 
 
@@ -134,33 +136,31 @@ def anchored_start(node: Node, directory: Path | None, report: Report) -> Node:
         report: where errors go.
     """
     start = node.get("from") if isinstance(node, Mapping) else None
-    if not isinstance(start, Scalar) or not isinstance(start.value, str) or is_remote(start.value):
+    if isinstance(start, Scalar) and isinstance(start.value, str) and is_remote(start.value):
         return node
-    home, typed = start.span.source.home, _is_typed(start.span)
-    changed = _with_path(node, ["from"], directory)
-    found = changed["from"] if isinstance(changed, Mapping) else changed
-    path = Path(str(found.value)) if isinstance(found, Scalar) else Path()
-    is_absolute = Path(start.value).expanduser().is_absolute()
-    if home is not None and not typed and not (is_absolute and not home.sealed) and (
-            not home.admits(path)):
-        report.error(
-            "F0234", f"`{start.value}` is outside the folder that the spec was opened from",
-            start.span, help="a spec names files below it by relative paths"
-            + ("" if home.sealed else ", others by absolute ones"))
-    return changed
+    return _with_path(node, ["from"], directory, report)
 
 
-def _with_path(node: Node, keys: Sequence[str], directory: Path | None) -> Node:
+def _with_path(
+    node: Node, keys: Sequence[str], directory: Path | None, report: Report,
+) -> Node:
     """A node in which the path behind `keys`, if there is one, is absolute."""
     if keys and isinstance(node, Mapping) and keys[0] in node:
-        items = {**node, keys[0]: _with_path(node[keys[0]], keys[1:], directory)}
+        items = {**node, keys[0]: _with_path(node[keys[0]], keys[1:], directory, report)}
         return Mapping(items, node.span, node.key_spans)
     if keys or not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
         return node
     home = node.span.source.home  # a base lies elsewhere than the spec that extends it
     start = home.folder if home else directory
     start = Path() if start is None or _is_typed(node.span) else start
-    path = (start / Path(node.value).expanduser()).absolute()
+    written = Path(node.value).expanduser()
+    path = (start / written).absolute()
+    if home is not None and not (written.is_absolute() and not home.sealed) and (
+            not home.admits(path)):
+        report.error(
+            "F0234", f"`{node.value}` is outside the folder that the spec was opened from",
+            node.span, help="a spec names files below it by relative paths"
+            + ("" if home.sealed else ", others by absolute ones"))
     return Scalar(str(path), node.span, node.text, node.quoted)
 
 

@@ -25,6 +25,7 @@ from compiler.source import Source
 from compiler.targets.canonical import canonical_text, write_canonical
 from compiler.targets.origins import origins_text
 from compiler.tree import Mapping, plain
+from runtime.data import anchored
 from runtime.recipe import Recipe
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -370,8 +371,8 @@ def _paths(graph: Graph, prefix: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [
-    "resnet18", "resnet20_b", "googlenet_aux", "vgg11_bn", "mobilenet_v2", "bilstm_classifier",
-    "zaremba_small", str(GOLDEN / "tiny.yaml")])
+    "resnet18", "resnet20_b", "googlenet_aux", "se_resnet18", "vgg11_bn", "mobilenet_v2",
+    "bilstm_classifier", "zaremba_small", str(GOLDEN / "tiny.yaml")])
 def test_every_layer_of_a_model_has_the_path_that_a_patch_takes(name: str):
     """Paths of the graph, found in the tree by `addresses`, which numbers layers for itself."""
     request = Request(name, document=Recipe)
@@ -588,8 +589,6 @@ def test_paths_of_a_base_begin_where_it_lies(tmp_path: Path):
     made = program(tmp_path / "recipes", "extends: ../bases/base.yaml\n")
     assert made.weights_file == tmp_path / "recipes/../bases/w.safetensors"
     assert made.used["parts"].layers
-    from runtime.data import anchored
-
     assert plain(anchored(made.tree["data"], made.directory))["table"] == str(
         tmp_path / "recipes/../bases/t.csv")
 
@@ -605,6 +604,23 @@ def test_used_files_and_weights_stay_in_the_folder_too(folder: Path):
     assert told(folder, "model: {use: base.yaml, variant: small, weights: ../w.safetensors}\n") == [
         "F0234 `../w.safetensors` is outside the folder that the spec was opened from"]
     program(folder, f"model: {{use: base.yaml, variant: small, weights: {folder}/w.safetensors}}\n")
+
+
+@pytest.mark.parametrize("table, code", [
+    ("t.csv", ""), ("../t.csv", "F0234"), ("link.csv", "F0234"), ("/somewhere/t.csv", "")])
+def test_data_of_a_spec_lies_below_it_or_has_an_absolute_path(
+    table: str, code: str, folder: Path,
+):
+    (folder / "link.csv").symlink_to("/somewhere/t.csv")
+    made = program(folder, "extends: {spec: base.yaml, variant: small}\n"
+                           f"data: {{table: {table}, target: a}}\n")
+    report = Report()
+    anchored(made.tree["data"], made.directory, report)
+    assert [d.code for d in report.errors] == ([code] if code else [])
+    set_ = program(folder, "extends: {spec: base.yaml, variant: small}\n"
+                           "data: {table: t.csv, target: a}\n", "data.table=../mine.csv")
+    anchored(set_.tree["data"], set_.directory, report)
+    assert len(report.errors) == bool(code), "the user's own paths lead anywhere"
 
 
 class Bundled(Recipe):
