@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
@@ -37,7 +37,10 @@ def recipe_hash(program: Program, graph: Graph, training: Training) -> str:
 
 
 def _started_from(program: Program) -> str:
-    return program.weights or (_started_from(program.model) if program.model else "")
+    """The nearest file with weights that a program or its model names, as it is written."""
+    if program.weights is not None:
+        return str(plain(cast(Mapping, program.tree["model"])["weights"]))
+    return _started_from(program.model) if program.model else ""
 
 
 def _data(program: Program) -> dict[str, Any]:

@@ -68,3 +68,15 @@ def test_paths_of_data_count_as_they_are_written(tmp_path: Path) -> None:
     here = hashes(tmp_path, recipe("digits.npz"))
     assert hashes(tmp_path / "elsewhere", recipe("digits.npz")) == here
     assert hashes(tmp_path, recipe("others.npz"))[1] != here[1]
+
+
+def test_weights_to_start_from_count_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "flaxspec: 1\ninputs: {image: {shape: [8, 8, 1]}}\nmodel: [flatten, dense: 10]\n")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/net.yaml").write_bytes((tmp_path / "net.yaml").read_bytes())
+    fresh = RECIPE.replace("inputs: {image: {shape: [8, 8, 1]}}\n", "").replace(
+        "model: [flatten, dense: 10]", "model: {use: ./net.yaml}")
+    begun = fresh.replace("net.yaml}", "net.yaml, weights: begun.safetensors}")
+    assert hashes(tmp_path, begun) == hashes(tmp_path / "b", begun)
+    assert hashes(tmp_path, begun) != hashes(tmp_path, fresh)
