@@ -84,8 +84,12 @@ def moments(
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _batch_norm(x, scale, bias, mask, epsilon):
+def _with_gradient(x, scale, bias, mask, epsilon):
     return _forward(x, scale, bias, mask, epsilon)[0]
+
+
+# Within a step this compiles nothing by itself: JAX traces each shape, and its gradient, once.
+_batch_norm = jax.jit(_with_gradient, static_argnums=4)
 
 
 def _forward(x, scale, bias, mask, epsilon):
@@ -126,7 +130,7 @@ def _backward(epsilon, saved, gradients):
     return _kept(mask, of_x), inverse * moment, of_bias, None
 
 
-_batch_norm.defvjp(_forward, _backward)
+_with_gradient.defvjp(_forward, _backward)
 
 
 def _origin(x: Array, mask: Array | None) -> Array:
