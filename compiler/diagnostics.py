@@ -288,6 +288,7 @@ CODES = {
     "F0636": "a package is missing",
     "F0637": "a file that cannot be fetched",
     "F0638": "a fetched file that is another one",
+    "F0690": "nothing to draw",
     "F0801": "the run folder exists already",
     "F0802": "the run folder cannot be written",
     "F0803": "the loss is no longer a number",

@@ -57,6 +57,9 @@ class Trained:
         training: the recipe's `data`, `task` and `train`.
         preprocessing: what the data taught.
         folder: where the run is kept; None where it is not.
+        pure: the model as a function of its arrays, with normalisation before it.
+        params: its trained parameters, by path.
+        rest: its other arrays, by path.
     """
 
     def __init__(
@@ -69,11 +72,11 @@ class Trained:
         self.preprocessing = known
         if carry.carries(model):
             carry.begin(model, EVALUATION_STREAMS)
-        self._pure, self._params, self._rest = PureModel.split(model, inputs, known.normalise)
+        self.pure, self.params, self.rest = PureModel.split(model, inputs, known.normalise)
         carry.end(model)
 
         def forward(params: Any, rest: Any, batch: Batch, key: jax.Array) -> dict[str, Tensor]:
-            return self._pure.run(params, rest, batch, training=False, key=key)[0]
+            return self.pure.run(params, rest, batch, training=False, key=key)[0]
 
         self._forward = jax.jit(forward)
 
@@ -99,7 +102,7 @@ class Trained:
     @property
     def inputs(self) -> Mapping[str, str]:
         """For each input of the model the field of the data that it gets."""
-        return self._pure.inputs
+        return self.pure.inputs
 
     @property
     def task(self) -> Task:
@@ -158,7 +161,7 @@ class Trained:
     def wanted(self) -> dict[str, TensorType]:
         """The fields that the model takes, with their types."""
         fields = self.preprocessing.meaning.fields
-        return {field: fields[field] for field in self._pure.inputs.values()}
+        return {field: fields[field] for field in self.pure.inputs.values()}
 
     @property
     def kind(self) -> Kind:
@@ -194,17 +197,17 @@ class Trained:
 
     def truths(self, part: Part, batch_size: int = BATCH) -> list[dict[str, Any]]:
         """What the targets of a part say, in the terms of `predictions`."""
-        return [told for batch in _batches(part, batch_size)
+        return [told for batch in batches(part, batch_size)
                 for told in self.task.truths(batch, self.preprocessing.meaning)]
 
     def outputs(self, part: Part, batch_size: int) -> Iterator[tuple[dict[str, Tensor], Batch]]:
         """The model's outputs, batch by batch; the last batch is filled up."""
-        for batch in _batches(part, batch_size):
+        for batch in batches(part, batch_size):
             yield self.forward(batch), batch
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The model's outputs for a batch."""
-        return self._forward(self._params, self._rest, batch, jax.random.key(0))
+        return self._forward(self.params, self.rest, batch, jax.random.key(0))
 
     def evaluate(
         self, part: Part | None = None, batch_size: int = BATCH,
@@ -219,7 +222,7 @@ class Trained:
             part = self.training.data.load().test
         dataset = self.preprocessing.around(part)
         size = max(1, min(batch_size, part.size))
-        means = measured(self._pure, measurer(self._pure, self.task), self._params, self._rest,
+        means = measured(self.pure, measurer(self.pure, self.task), self.params, self.rest,
                          examples(part), size, jax.random.key(0)).means()
         return self.task.finish(means, dataset), self.task.details(means, dataset)
 
@@ -269,7 +272,7 @@ def _known(folder: Path) -> Preprocessing:
             help="take it from a copy of the run, or train it again")]) from None
 
 
-def _batches(part: Part, batch_size: int) -> Iterator[Batch]:
+def batches(part: Part, batch_size: int) -> Iterator[Batch]:
     """The examples in their order, which batches of about equal lengths would change."""
     size = max(1, min(batch_size, part.size))
     return iter(examples(replace(part, buckets=())).batches(np.arange(part.size), size))

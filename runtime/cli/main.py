@@ -278,6 +278,11 @@ def predict(
         metavar="INPUT...", help="Files, folders, tables; - is standard input.")],
     top: Annotated[int | None, typer.Option(
         min=1, help="Only the N largest probabilities.", metavar="N")] = None,
+    draw: Annotated[Path | None, typer.Option(
+        help="Draw what is said of each input into this folder, a file for each.",
+        metavar="FOLDER")] = None,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Write over drawings that are there already.")] = False,
     batch: Batch = 256,
 ) -> None:
     """Print what a finished run says of inputs.
@@ -289,7 +294,7 @@ def predict(
     startup.prepare()
     from runtime.cli.predict import predict
 
-    raise typer.Exit(predict(run, inputs, batch_size=batch, top=top))
+    raise typer.Exit(predict(run, inputs, batch_size=batch, top=top, draw=draw, force=force))
 
 
 @app.command()

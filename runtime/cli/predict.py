@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from runtime.data.dataset import Part
     from runtime.inputs import Named
     from runtime.saved import Trained
+    from runtime.tasks.drawing import Drawing
 
 # Inputs that are read, predicted and printed together.
 CHUNK = 1024
@@ -25,32 +27,49 @@ CHUNK = 1024
 TOLD = 20
 
 
-def predict(run: str, paths: Sequence[str], *, batch_size: int, top: int | None) -> int:
+def predict(
+    run: str, paths: Sequence[str], *, batch_size: int, top: int | None,
+    draw: Path | None = None, force: bool = False,
+) -> int:
     """Print a line of JSON for each input.
 
     An input that cannot be read has an `error` in its line and a diagnostic on standard error;
     the others are predicted all the same.
 
+    Args:
+        run: the run.
+        paths: where the inputs are.
+        batch_size: how many at once.
+        top: how many probabilities are told; all where None.
+        draw: the folder that drawings go to; nothing is drawn where None.
+        force: whether files that are there already are written over.
+
     Returns:
         The exit status: 2 where an input could not be read, else 0.
 
     Raises:
-        SpecError: the run is not in order, or there is no such file.
+        SpecError: the run is not in order, or there is no such file; F0690 the task draws
+            nothing, F0807 and F0841 a drawing cannot be written.
     """
+    from runtime.cli.drawings import DrawingFolder
     from runtime.inputs import gather
     from runtime.saved import load
 
     trained = load(run)
     inputs = gather(paths, trained.form, sys.stdin)
+    folder = None if draw is None else DrawingFolder(draw, force=force)
     failed = 0
     for start in range(0, len(inputs), CHUNK):
-        for name, told in predicted(trained, inputs[start:start + CHUNK], batch_size):
+        for name, told, drawing in predicted(
+                trained, inputs[start:start + CHUNK], batch_size, draw=folder is not None):
             if isinstance(told, SpecError):
                 failed += 1
                 if failed <= TOLD:
                     show(told.diagnostics)
                 first = told.diagnostics[0]
                 told = {"error": f"{first.code}: {'; '.join([first.headline, *first.notes])}"}
+            elif folder is not None:
+                told = told | {"drawing": drawing and str(folder.write(name, drawing))}
             print(json_.dumps({"input": name, **finite(_cut(told, top))}, ensure_ascii=False))
     if failed:
         print(f"{failed:,} of {len(inputs):,} inputs could not be read", file=sys.stderr)
@@ -58,9 +77,16 @@ def predict(run: str, paths: Sequence[str], *, batch_size: int, top: int | None)
 
 
 def predicted(
-    trained: Trained, inputs: Sequence[Named], batch_size: int,
-) -> Iterator[tuple[str, dict[str, Any] | SpecError]]:
-    """For each input its name, and its prediction or what is wrong with it."""
+    trained: Trained, inputs: Sequence[Named], batch_size: int, *, draw: bool = False,
+) -> Iterator[tuple[str, dict[str, Any] | SpecError, Drawing | None]]:
+    """For each input its name, its prediction or what is wrong with it, and its drawing.
+
+    Args:
+        trained: the run.
+        inputs: what was given.
+        batch_size: how many at once.
+        draw: whether to draw.
+    """
     good = [named for named in inputs if named.error is None]
     errors = {id(named): named.error for named in inputs if named.error is not None}
     try:
@@ -78,9 +104,19 @@ def predicted(
         except SpecError:  # arrays among rows: each is in order, but they are read differently
             parts = [_encoded(trained, [named]) for named in good]
     said = (told for part in parts if part is not None
-            for told in trained.predictions(part, batch_size))
+            for told in _said(trained, part, batch_size, draw))
     for named in inputs:
-        yield named.name, errors.get(id(named)) or next(said)
+        error = errors.get(id(named))
+        yield (named.name, error, None) if error else (named.name, *next(said))
+
+
+def _said(
+    trained: Trained, part: Part, batch_size: int, draw: bool,
+) -> Iterator[tuple[dict[str, Any], Drawing | None]]:
+    """For each example of a part its prediction, and its drawing."""
+    said = trained.predictions(part, batch_size)
+    drawings = trained.task.drawings(trained, part, said) if draw else repeat(None)
+    return zip(said, drawings)
 
 
 def _encoded(trained: Trained, inputs: Sequence[Named]) -> Part | None:

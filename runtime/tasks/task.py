@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
-    from runtime.data.dataset import Dataset, Meaning
+    from runtime.data.dataset import Dataset, Meaning, Part
+    from runtime.saved import Trained
+    from runtime.tasks.drawing import Drawing
 
 
 class Task(Choice):
@@ -119,6 +121,27 @@ class Task(Choice):
     def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
         """What the targets in a batch say, in the terms of `predictions`: its main keys."""
         raise NotImplementedError
+
+    def drawings(
+        self, trained: Trained, part: Part, said: Sequence[Mapping[str, Any]],
+    ) -> Iterator[Drawing | None]:
+        """What there is to see of predictions: boxes on a picture, words that weighed, …
+
+        Args:
+            trained: the model, with the module and the arrays that it is made of.
+            part: the inputs as the model takes them; the targets need not be there.
+            said: what `predictions` gave for each.
+
+        Returns:
+            For each example, in order, its drawing, or None where it has none. They are made
+            one at a time, as they are asked for.
+
+        Raises:
+            SpecError: F0690 there is nothing to draw for any input.
+        """
+        from runtime.tasks.drawing import nothing_to_draw
+
+        raise nothing_to_draw(self)
 
     def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
         """Figures of simple methods on the test part, for comparison, by method."""

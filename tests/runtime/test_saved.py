@@ -14,7 +14,7 @@ from PIL import Image
 from compiler.diagnostics import SpecError
 from runtime import preprocessing
 from runtime.data.dataset import Part
-from runtime.saved import Trained, _batches, load
+from runtime.saved import Trained, batches, load
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def test_predictions_keep_the_order_of_texts_of_different_lengths() -> None:
     lengths = np.array([9, 1, 8, 2, 7, 3])
     text = np.arange(60).reshape(6, 10)
     part = Part({"text": text}, {"text": lengths}, buckets=(4, 10))
-    found = [np.asarray(b.arrays["text"])[np.asarray(b.rows)] for b in _batches(part, 2)]
+    found = [np.asarray(b.arrays["text"])[np.asarray(b.rows)] for b in batches(part, 2)]
     np.testing.assert_array_equal(np.concatenate(found), text)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,8 +15,12 @@ import pytest
 from compiler.diagnostics import SpecError
 from compiler.types import TensorType
 from runtime.cli import main as cli
-from runtime.data.dataset import Scale
+from runtime.cli.drawings import file_stem
+from runtime.data.dataset import Part, Scale
 from runtime.inputs import Form, as_series, as_text, gather, kind_of
+from runtime.tasks.classification import Classification
+from runtime.tasks.drawing import Drawing
+from runtime.tasks.task import Task
 
 
 class Told(NamedTuple):
@@ -141,11 +145,58 @@ def test_arrays_and_pictures_are_predicted_together_each_as_it_is_read(
 def test_a_name_that_is_no_utf_8_is_written_with_an_escape(
     run: Run, finished: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("runtime.cli.predict.predicted", lambda trained, inputs, batch: [
-        ("pic\udcff.png", {"label": "é"}) for _ in inputs])
+    monkeypatch.setattr("runtime.cli.predict.predicted", lambda trained, inputs, batch, draw: [
+        ("pic\udcff.png", {"label": "é"}, None) for _ in inputs])
     status, out, err = run("predict", finished, "-", stdin="[1]\n")
     assert (status, err) == (0, "") and '"é"' in out
     assert json.loads(out)["input"] == "pic\udcff.png"
+
+
+class Painted(Classification):
+    """A classification that draws every input but the second."""
+
+    def drawings(self, trained: Any, part: Part, said: Any) -> Iterator[Drawing | None]:
+        for i, told in enumerate(said):
+            yield None if i == 1 else Drawing(".txt", told["label"].encode())
+
+
+def test_drawings_are_files_of_their_own_and_nothing_is_written_over(
+    run: Run, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Classification, "drawings", Painted.drawings)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "x.npy", np.zeros((2, 8, 8, 1)))
+    call = ("predict", finished, "a/x.npy", "b", "--draw", "new/folder")
+    status, out, err = run(*call)
+    told = [json.loads(line) for line in out.splitlines()]
+    assert (status, err) == (0, "")
+    assert [t["drawing"] and Path(t["drawing"]).name for t in told] == [
+        "x-0.txt", None, "x-0-2.txt", "x-1.txt"]
+    assert all(Path(t["drawing"]).read_text() == t["label"] for t in told if t["drawing"])
+    status, out, err = run(*call)
+    assert status == 2 and out == "" and "error[F0807]" in err and "--force" in err
+    assert run(*call, "--force").status == 0
+    assert run(*call[:-1], "a/x.npy/in").err.count("error[F0841]") == 1
+
+
+def test_a_task_that_draws_nothing_says_so_before_anything_is_printed(
+    run: Run, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Classification, "drawings", Task.drawings)
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8, 1)))
+    status, out, err = run("predict", finished, "x.npy", "--draw", "d")
+    assert status == 2 and out == "" and "error[F0690]: classification draws nothing" in err
+
+
+@pytest.mark.parametrize("name, stem", [
+    ("photos/cat.jpg", "cat"), ("digits.npy:3", "digits-3"), ("../../etc/passwd", "passwd"),
+    ("..", "input"), ("C:\\x\\y z.png", "y-z"), ("a.csv:Zürich/1", "1"), ("-", "input"),
+    ("standard input:7", "standard-input-7"), ("p\udcff\0.png", "p"), ("x" * 500, "x" * 80),
+    ("model-1.25", "model-1.25"),
+])
+def test_names_of_drawings_are_safe_on_every_system(name: str, stem: str) -> None:
+    assert file_stem(name) == stem
 
 
 def test_files_that_are_no_arrays_are_told_and_passed_over(
