@@ -85,7 +85,8 @@ def _attention(op: Attention, layer: Layer, query: Tensor, memory: Tensor) -> Te
 
 def _products(q: jax.Array, m: jax.Array) -> jax.Array:
     """q · m for every pair of places: (batch, queries, memory), in float32 at least."""
-    return jnp.einsum("bqc,bmc->bqm", q, m, preferred_element_type=jnp.float32)
+    return jnp.einsum("bqc,bmc->bqm", q, m,
+                      preferred_element_type=jnp.promote_types(q.dtype, jnp.float32))
 
 
 def _multi_head(
@@ -103,7 +104,7 @@ def _multi_head(
     q, k, v = heads(project(rows, "query")), heads(project(seen, "key")), heads(
         project(seen, "value"))
     scores = jnp.einsum("bqhc,bmhc->bhqm", q / sqrt(q.shape[-1]), k,
-                        preferred_element_type=jnp.float32)
+                        preferred_element_type=jnp.promote_types(q.dtype, jnp.float32))
     weights = softmax(scores, -1, _visible(op, memory, q.shape[1], k.shape[1]))
     weights = drop(weights, op.dropout, weights.shape, context).astype(v.dtype)
     mixed = jnp.einsum("bhqm,bmhc->bqhc", weights, v)

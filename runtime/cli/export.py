@@ -49,7 +49,8 @@ def run(reference: str, variant: str, assignments: Sequence[str], wanted: Wanted
 
     path = None if wanted.out is None else _place(wanted, "")
     report = Report()
-    wish = Wish(fold=wanted.fold, normalise=wanted.normalise, lengths=wanted.lengths,
+    computes = wanted.to in ("onnx", "stablehlo")
+    wish = Wish(fold=wanted.fold, normalise=wanted.normalise and computes, lengths=wanted.lengths,
                 steps=wanted.length, symbolic=wanted.to == "stablehlo")
     subject = read_subject(reference, wish, report, variant=variant, assignments=assignments,
                            weights=wanted.weights)
@@ -74,7 +75,8 @@ def run(reference: str, variant: str, assignments: Sequence[str], wanted: Wanted
             "checked": [{"on": e.what, "output": e.output, "error": _finite(e.largest),
                          "of": _finite(e.scale)} for e in errors], "note": note}, indent=2))
     elif note:
-        say("\n".join(pairs([("checked", note)])))
+        lines = pairs([*rows, ("checked", note)])
+        say("\n".join(lines[len(pairs(rows)):]))
     if bad:
         show([diagnostic(
             "F0923", f"`{path}` does not compute what the compiled model does",

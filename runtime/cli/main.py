@@ -419,6 +419,7 @@ def pull(
 
 EXPORTS = ("onnx", "stablehlo", "safetensors", "torch")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+DEFAULT_PLATFORMS = "cpu,cuda,tpu"
 
 
 def _format(value: str) -> str:
@@ -467,7 +468,7 @@ def export(
         min=1, help="Fix a length that the spec leaves open.", metavar="N")] = None,
     platforms: Annotated[str, typer.Option(
         help="StableHLO: where it is to run.", metavar="NAMES",
-        callback=_platforms)] = "cpu,cuda,tpu",
+        callback=_platforms)] = DEFAULT_PLATFORMS,
     tolerance: Annotated[float, typer.Option(
         min=0, help="The largest error, as a share of the largest number.", metavar="X")] = 1e-4,
     check: Annotated[bool, typer.Option(
@@ -484,8 +485,14 @@ def export(
     startup.prepare()
     from runtime.cli.export import Wanted, run
 
-    if fold and to in ("safetensors", "torch"):
-        raise typer.BadParameter(f"'--fold' goes with onnx and stablehlo, not with {to}.")
+    arrays = to in ("safetensors", "torch")
+    for given, option, here in (
+            (layout != "last", "--layout", to == "onnx"), (fold, "--fold", not arrays),
+            (platforms != DEFAULT_PLATFORMS, "--platforms", to == "stablehlo"),
+            (not normalise, "--no-normalise", not arrays), (length, "--length", not arrays),
+            (lengths is not None, "--lengths", not arrays)):
+        if given and not here:
+            raise typer.BadParameter(f"'{option}' means nothing for '--to {to}'.")
     raise typer.Exit(run(model, variant, set_, Wanted(
         to, out, weights, layout, fold, normalise, lengths, length, tuple(platforms.split(",")),
         tolerance, check, force, json)))

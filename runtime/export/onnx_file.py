@@ -60,7 +60,7 @@ def write_onnx(subject: Subject, path: Path, *, channels_first: bool) -> list[tu
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6))
     more = len(kinds) - 6
     rows = [("graph", f"opset {OPSET}, {len(model.graph.node)} nodes: {told}"
-                      + (f" and {more} kinds more" if more > 0 else ""))]
+                      + (f" and {more} other kind{'s' if more > 1 else ''}" if more > 0 else ""))]
     rows += [(f"input {i.name}", _declared(i)) for i in model.graph.input]
     rows += [(f"output {o.name}", _declared(o)) for o in model.graph.output]
     if len(written) > 1:

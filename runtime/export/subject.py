@@ -47,7 +47,8 @@ class Subject:
         hash: which network it is, whatever it is called.
         weights: where its weights come from, in words.
         lengths: the inputs that bring the lengths of their rows with them.
-        normalise: for inputs that are normalised first, how.
+        normalise: for inputs that the file normalises first, how.
+        scales: for inputs that are normalised anywhere, how.
         labels: what classes are called, by field.
         trained: the run, with its data; None for a spec.
         remarks: what a user should know, one line each.
@@ -60,6 +61,7 @@ class Subject:
     weights: str
     lengths: frozenset[str]
     normalise: Mapping[str, Scale] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trained: Trained | None = None
     remarks: tuple[str, ...] = ()
@@ -77,11 +79,12 @@ class Subject:
         if self.labels:
             found["labels"] = json.dumps(
                 {name: list(labels) for name, labels in self.labels.items()}, ensure_ascii=False)
-        if self.normalise:
+        if self.scales:
             found["normalise"] = json.dumps({
                 name: {"mean": [float(m) for m in np.ravel(scale.mean)],
-                       "deviation": [float(d) for d in np.ravel(scale.deviation)]}
-                for name, scale in self.normalise.items()})
+                       "deviation": [float(d) for d in np.ravel(scale.deviation)],
+                       "inside": name in self.normalise}
+                for name, scale in self.scales.items()})
         return found
 
     def outputs(
@@ -170,7 +173,7 @@ def read_subject(
         trained = Trained(model, prepared.training, prepared.inputs, known, folder)
     model.eval()
     scales = {}
-    if known is not None and prepared is not None and wish.normalise:
+    if known is not None and prepared is not None:
         scales = {name: known.normalise[f] for name, f in prepared.inputs.items()
                   if f in known.normalise}
     identity = network_hash(graph)
@@ -178,7 +181,8 @@ def read_subject(
     model = inference_model(model) if wish.fold else model
     return Subject(
         program.name, model, optimise(model._graph, EVALUATION), identity, origin,
-        frozenset(v.name for v in graph.inputs if _has_lengths(v, wish.lengths)), scales,
+        frozenset(v.name for v in graph.inputs if _has_lengths(v, wish.lengths)),
+        scales if wish.normalise else {}, scales,
         dict(known.meaning.labels) if known is not None else {}, trained, remarks)
 
 

@@ -82,6 +82,21 @@ def test_an_empty_memory_gives_zero_not_nan():
     np.testing.assert_allclose(found[1], np.broadcast_to(np.arange(6), (4, 6)), atol=1e-6)
 
 
+def test_products_of_float64_are_exact_to_float64():
+    query, memory = QUERY.astype(np.float64), MEMORY.astype(np.float64)
+    kernels = {f"{name}_kernel": numbers(6, 6, seed=i) for i, name in enumerate(
+        ("query", "key", "value", "output"))}
+    q, k, v, o = kernels.values()
+    with jax.enable_x64(True):
+        dot = run("attention", OF | {"scaled": True}, query, memory).array
+        heads = run("multi_head_attention", OF | {"heads": 1, "bias": False}, query, memory,
+                    parameters=kernels).array
+    weights = softmax(query @ memory.transpose(0, 2, 1) / np.sqrt(6))
+    np.testing.assert_allclose(dot, weights @ memory, rtol=1e-12, atol=1e-13)
+    weights = softmax(query @ q @ (memory @ k).transpose(0, 2, 1) / np.sqrt(6))
+    np.testing.assert_allclose(heads, weights @ (memory @ v) @ o, rtol=1e-11, atol=1e-11)
+
+
 # ---- multi_head_attention
 
 

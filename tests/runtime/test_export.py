@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from compiler.diagnostics import Report, SpecError
 from compiler.targets.onnx.model import onnx_model, save
 from runtime.cli import main as cli
+from runtime.data.dataset import Scale
 from runtime.export import onnx_file, stablehlo_file
 from runtime.export.compare import compared, random_feed
 from runtime.export.subject import Subject, Wish, read_subject
@@ -103,6 +105,17 @@ def test_lengths_are_an_input_only_where_they_are_wanted(tmp_path: Path) -> None
         onnx_file.write_onnx(subject, path, channels_first=False)
         assert [i.name for i in onnx.load(path).graph.input] == names
     assert worst(subject, onnx_file.runner(subject, path, channels_first=False)) < 1e-5
+
+
+def test_a_runs_normalisation_of_its_inputs_is_part_of_the_file(tmp_path: Path) -> None:
+    scale = Scale(tuple("abcdef"), np.arange(6.0), np.arange(1.0, 7.0))
+    subject, path = read("rnn_classifier"), tmp_path / "m.onnx"
+    subject = replace(subject, normalise={"sequence": scale}, scales={"sequence": scale})
+    onnx_file.write_onnx(subject, path, channels_first=False)
+    assert kinds(path)[:2] == ["Sub", "Div"]
+    assert worst(subject, onnx_file.runner(subject, path, channels_first=False)) < 1e-5
+    told = json.loads({p.key: p.value for p in onnx.load(path).metadata_props}["normalise"])
+    assert told["sequence"]["inside"] and told["sequence"]["deviation"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_weights_are_called_by_their_paths(tmp_path: Path) -> None:
@@ -316,6 +329,11 @@ def test_what_onnx_cannot_express_is_refused_with_its_place(run: Callable, tmp_p
     status, out, err = run("noisy.yaml", "--to", "onnx")
     assert (status, out) == (2, "") and not (tmp_path / "noisy.onnx").exists()
     assert "error[F0920]" in err and "noisy.yaml:7:41" in err and "used here" in err
+
+
+def test_a_choice_that_means_nothing_for_the_format_is_not_passed_over(run: Callable) -> None:
+    status, _, err = run("rnn_classifier", "--to", "torch", "--fold")
+    assert status == 2 and "'--fold' means nothing for '--to torch'" in err
 
 
 @pytest.mark.parametrize("arguments, code", [
