@@ -52,6 +52,10 @@ def convert(data: bytes, file: str) -> Imported:
     kind = PurePath(file).suffix.lower()
     if kind == ".json":
         model, complaints = read_keras(data, file)
+    elif kind == ".onnx":
+        from compiler.imports.onnx_graph import read_onnx
+
+        model, complaints = read_onnx(data, file)
     else:
         raise refused(file, "is neither a Keras JSON nor an ONNX graph",
                       "its name ends with .json or .onnx")

@@ -217,7 +217,7 @@ _WORDS = {word for words in FAMILIES.values() for word in words}
 def good_name(text: str, *automatic: str) -> str:
     """The name, where an author would choose it: not `conv2d_3`, nor a path of a program."""
     name = identifier(text)
-    if not name or name != text or len(name) > 30 or name in _WORDS:
+    if not name or name != text or len(name) > 30 or name in _WORDS or name.startswith("node_"):
         return ""
     stem = re.sub(r"(_?\d+)+$", "", name).lower()
     known = {*_WORDS, *(a.lower() for a in automatic),

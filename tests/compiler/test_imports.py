@@ -220,3 +220,105 @@ def test_the_command_writes_a_spec_and_never_over_one(
         run(source, out, None)
     with pytest.raises(SpecError, match="F0943"):
         run(tmp_path / "none.json", None, None)
+
+
+# ---------------------------------------------------------------------------------- ONNX
+
+
+def graph(*nodes: Any, arrays: dict[str, Any] | None = None, shape: Any = ("n", 3, 8, 8),
+          outputs: tuple[str, ...] = ("y",)) -> bytes:
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    import numpy as np
+
+    given = onnx.TensorProto.FLOAT
+    made = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", given, shape)],
+        [helper.make_tensor_value_info(name, given, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(a, np.float32 if np.asarray(a).dtype.kind == "f"
+                                            else np.int64), name)
+         for name, a in (arrays or {}).items()])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)]
+                             ).SerializeToString()
+
+
+def a_node(kind: str, inputs: list[str], outputs: list[str], **given: Any) -> Any:
+    return pytest.importorskip("onnx").helper.make_node(kind, inputs, outputs, **given)
+
+
+def test_a_flatten_keeps_its_meaning_by_the_dense_kernel_behind_it():
+    import numpy as np
+
+    kernel = np.arange(3 * 4 * 2 * 5, dtype=np.float32).reshape(24, 5)
+    found = convert(graph(a_node("Flatten", ["x"], ["f"]), a_node("Gemm", ["f", "w"], ["y"]),
+                          arrays={"w": kernel}, shape=("n", 3, 4, 2)), "m.onnx")
+    assert "- flatten\n  - dense: {units: 5, bias: false}" in found.text
+    image = np.arange(24.0).reshape(3, 4, 2)
+    np.testing.assert_allclose(image.transpose(1, 2, 0).reshape(-1) @ found.weights[
+        "dense_1.kernel"], image.reshape(-1) @ kernel)
+
+
+def test_a_flatten_that_something_else_reads_is_transposed_first():
+    data = graph(a_node("Flatten", ["x"], ["f"]), a_node("Softmax", ["f"], ["y"]),
+                 shape=("n", 3, 4, 2))
+    assert "transpose: {axes: [channels, height, width]" in convert(data, "m.onnx").text
+
+
+def test_every_unsupported_node_is_told_with_its_name_kind_and_number():
+    data = graph(a_node("Relu", ["x"], ["a"]), a_node("Sin", ["a"], ["b"], name="waves"),
+                 a_node("Relu", ["b"], ["c"]), a_node("Cumulate", ["a"], ["d"]),
+                 a_node("Add", ["c", "d"], ["y"]))
+    with pytest.raises(SpecError) as error:
+        convert(data, "m.onnx")
+    assert [d.headline for d in error.value.diagnostics] == [
+        "node `waves` (Sin, number 1): there is no operator for the node `Sin`",
+        "node `` (Cumulate, number 3): there is no operator for the node `Cumulate`"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x08", b"not a graph", b"\xff" * 1_000])
+def test_what_is_no_graph_is_refused(data: bytes):
+    pytest.importorskip("onnx")
+    assert codes(data, "m.onnx") == ["F0943"]
+
+
+def test_arrays_in_other_files_are_refused_and_not_opened():
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(graph(a_node("Add", ["x", "w"], ["y"]),
+                                              arrays={"w": [1.0, 2.0]}))
+    array = model.graph.initializer[0]
+    array.ClearField("raw_data")
+    array.data_location = onnx.TensorProto.EXTERNAL
+    array.external_data.add(key="location", value="../../../../etc/passwd")
+    assert codes(model.SerializeToString(), "m.onnx") == ["F0943"]
+
+
+def test_arrays_of_another_shape_than_they_say_are_told():
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(graph(a_node("Conv", ["x", "w"], ["y"]),
+                                              arrays={"w": [1.0, 2.0]}))
+    model.graph.initializer[0].dims[:] = [2**40, 3]
+    assert codes(model.SerializeToString(), "m.onnx") == ["F0945"]
+    model.graph.initializer[0].dims[:] = [-1]
+    assert codes(model.SerializeToString(), "m.onnx") == ["F0945"]
+
+
+@pytest.mark.parametrize("nodes, arrays", [
+    ([("Relu", ["b"], ["a"], {}), ("Relu", ["a"], ["b"], {}), ("Relu", ["b"], ["y"], {})], {}),
+    ([("Relu", ["nowhere"], ["y"], {})], {}),
+    ([("Relu", ["x"], ["z"], {})], {}),
+    ([("Conv", ["x", "w"], ["y"], {})], {"w": [[1.0]]}),
+    ([("Conv", ["x", "w"], ["y"], {"group": 0})], {"w": [[[[1.0]]]]}),
+    ([("Conv", ["x", "w"], ["y"], {"pads": [-1, 0]})], {"w": [[[[1.0]]] * 3]}),
+    ([("Conv", ["x", "w"], ["y"], {"strides": [0, 0]})], {"w": [[[[1.0]]] * 3]}),
+    ([("Transpose", ["x"], ["y"], {"perm": [0, 0, 9, 1]})], {}),
+    ([("MaxPool", ["x"], ["y"], {"kernel_shape": [2**40, 1]})], {}),
+    ([("MaxPool", ["x"], ["y"], {})], {}),
+    ([("Reshape", ["x", "s"], ["y"], {})], {"s": [0, 7, 7, 7]}),
+    ([("Softmax", ["x"], ["y"], {"axis": 77})], {}),
+    ([("ConstantOfShape", ["s"], ["y"], {})], {"s": [2**40, 2**40]}),
+    ([("Gather", ["x", "s"], ["y"], {"axis": 2})], {"s": 2**40}),
+    ([("LSTM", ["x", "w", "w"], ["y"], {"hidden_size": 4})], {"w": [1.0]})])
+def test_a_graph_that_cannot_be_is_told(nodes: list[Any], arrays: dict[str, Any]):
+    data = graph(*(a_node(kind, reads, makes, **given) for kind, reads, makes, given in nodes),
+                 arrays=arrays)
+    assert set(codes(data, "m.onnx")) <= {"F0944", "F0945"}
