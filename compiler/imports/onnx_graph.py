@@ -91,6 +91,7 @@ class _Walk:
         self.values: dict[str, Found | None] = {"": None}
         self.broken: set[str] = set()  # outputs of what could not be imported
         self.producers = {name: node for node in graph.node for name in node.output if name}
+        self.outputs = {output.name for output in graph.output}
         self.readers: dict[str, list[tuple[Any, int]]] = {}
         for node in graph.node:
             for i, name in enumerate(node.input):
@@ -184,6 +185,9 @@ class _Walk:
                 self.values[name] = results[i]
             elif name:
                 self.broken.add(name)
+                if results and (name in self.readers or name in self.outputs):
+                    self.complaints.add(place, Unsupported(
+                        f"its output number {i + 1} is read, and there is none here"))
 
     def _applied(self, kind: str, inputs: Sequence[Any], node: Any) -> Sequence[Found]:
         if node.domain not in ("", "ai.onnx"):

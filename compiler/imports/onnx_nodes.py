@@ -33,6 +33,9 @@ from compiler.imports.onnx_values import (
 from compiler.imports.parts import Builder, Ref
 
 Given = Mapping[str, Any]
+# Numbers that may be computed from the file's arrays, all together: a graph of a few lines can
+# ask for any amount.
+MOST_KNOWN = 2**26
 _PLAIN = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
           "Exp": "exp", "Abs": "abs", "HardSwish": "hard_swish"}
 _JOINS = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Max": "maximum", "Sum": "add",
@@ -54,6 +57,7 @@ class OnnxNodes:
 
     def __init__(self, builder: Builder, opset: int):
         self.builder, self.opset = builder, opset
+        self.left = MOST_KNOWN
 
     def apply(self, kind: str, inputs: Sequence[Any], given: Given, count: int) -> list[Found]:
         """A node applied to what its inputs stand for; what its outputs do.
@@ -127,6 +131,12 @@ class OnnxNodes:
         return x.given(self.builder.add(word, x.ref, fields=fields, arrays=arrays, named=True)
                        ) if x.places is None else replace(x, ref=self.builder.add(
                            word, x.ref, fields=fields, arrays=arrays, named=True), before=None)
+
+    def _afford(self, count: int) -> None:
+        """Take numbers that are computed from known ones off what is left for the file."""
+        self.left -= count
+        if self.left < 0:
+            raise Unsupported(f"more than {MOST_KNOWN:,} numbers are computed before it runs")
 
     def _cast(self, x: Laid, given: Given) -> Laid:
         floats = (1, 10, 11, 16)
@@ -271,6 +281,8 @@ class OnnxNodes:
         padding = _padding(given, window, conv=False)
         stride = [int(s) for s in given.get("strides") or [1] * len(window)]
         average = kind == "AveragePool"
+        if average and _spread(given, "dilations") is not None:
+            raise Unsupported("an `AveragePool` with dilations")
         return self._each(
             x, "average_pool" if average else "max_pool", window=_short(window),
             stride=None if stride == window else _short(stride), padding=padding,
@@ -312,6 +324,11 @@ class OnnxNodes:
         value = float(np.asarray(constant(inputs[2], "its value")).reshape(-1)[0]) if len(
             inputs) > 2 and inputs[2] is not None else given.get("value", 0.0)
         rank = len(x.order)
+        if len(inputs) > 3 and inputs[3] is not None:
+            axes = [int(a) % rank for a in numbers(inputs[3], "its axes")]
+            given_pads, pads = pads, [0] * 2 * rank
+            for i, axis in enumerate(axes):
+                pads[axis], pads[axis + rank] = given_pads[i], given_pads[i + len(axes)]
         if len(pads) != 2 * rank or mode not in ("constant", "reflect", "edge") or (
                 mode == "constant" and value != 0) or min(pads) < 0:
             raise Unsupported(f"a `Pad` by {pads} with {mode} {value}")
@@ -331,19 +348,26 @@ class OnnxNodes:
         x = image(tensor(inputs[0]), self.builder, kind)
         scales = inputs[1] if kind == "Upsample" else inputs[2] if len(inputs) > 2 else None
         if scales is not None and constant(scales, "its scale").size:
-            factors = [float(s) for s in constant(scales, "its scale")][2:]
+            first, factors = np.split(constant(scales, "its scale").astype(float), [2])
+            if given.get("axes") or (first != 1).any():
+                raise Unsupported(f"a `{kind}` of other axes than those of space")
+            factors = [float(f) for f in factors]
         else:
             sizes = numbers(inputs[3] if len(inputs) > 3 else None, "its size")[2:]
+            if given.get("axes") or given.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+                raise Unsupported(f"a `{kind}` of some axes, or that keeps the aspect ratio")
             factors = [s / x.size(a) for s, a in zip(sizes, x.order[2:], strict=True)]
         mode = given.get("mode", "nearest")
         how = given.get("coordinate_transformation_mode", "half_pixel")
         whole = [round(f) for f in factors]
+        halves = how in ("half_pixel", "pytorch_half_pixel")
+        rounding = given.get("nearest_mode", "round_prefer_floor")
+        if kind == "Upsample":
+            how, rounding = "asymmetric", "floor"
         # Whole factors: nearest is the same under each of these.
-        fine = mode == "linear" and how in ("half_pixel", "pytorch_half_pixel") or (
-            mode == "nearest" and how in ("asymmetric", "half_pixel", "pytorch_half_pixel"))
-        if factors != [float(f) for f in whole] or min(whole) < 1 or not fine or (
-                mode == "nearest" and how == "asymmetric"
-                and given.get("nearest_mode", "round_prefer_floor") != "floor"):
+        fine = halves if mode == "linear" else mode == "nearest" and (
+            halves and rounding.startswith("round") or how == "asymmetric" and rounding == "floor")
+        if factors != [float(f) for f in whole] or min(whole) < 1 or not fine:
             raise Unsupported(f"a `{kind}` by {factors} with `{mode}`, `{how}`",
                               "`upsample` is by whole factors, nearest or half-pixel linear")
         return self._each(x, "upsample", scale=_short(whole),
@@ -385,7 +409,10 @@ class OnnxNodes:
                     raise Unsupported(f"a `PRelu` with {slope.size} slopes")
                 return self._each(x, "prelu", {"slope": slope})
             case _:
-                axis = plain(x, self.builder).axis(given.get("axis", -1 if self.opset >= 13 else 1))
+                number = int(given.get("axis", -1 if self.opset >= 13 else 1))
+                axis = plain(x, self.builder).axis(number)
+                if self.opset < 13 and number not in (-1, len(x.order) - 1):
+                    raise Unsupported(f"a `{kind}` over several axes, from {axis} on")
                 word = "softmax" if kind == "Softmax" else "log_softmax"
                 return self._each(plain(x, self.builder), word,
                                   axis=axis if axis != "channels" else None)
@@ -413,6 +440,7 @@ class OnnxNodes:
 
     def _arithmetic(self, kind: str, inputs: Sequence[Any]) -> Found:
         if all(isinstance(v, np.ndarray) for v in inputs):
+            self._afford(math.prod(np.broadcast_shapes(*(v.shape for v in inputs))))
             return _known(kind, inputs)
         if kind in _JOINS and all(isinstance(v, Laid) for v in inputs) and len(inputs) > 1:
             return self._joined(_JOINS[kind], [plain(tensor(v), self.builder) for v in inputs])
@@ -460,12 +488,14 @@ class OnnxNodes:
         raise Unsupported(f"`{kind}` with numbers of the shape {other.shape}")
 
     def _as_bias(self, x: Laid, other: np.ndarray) -> Laid | None:
-        """The bias of a product right before it."""
+        """The bias of a product before it.
+
+        The product without it stays for others that read it, else it goes with what is dead.
+        """
         part = self.builder.parts[x.ref.owner] if isinstance(x.ref.owner, int) else None
         if part is None or part.word not in ("dense", "conv") or "bias" in part.arrays or (
-                not _along(other, x, "channels")) or part.number != len(self.builder.parts) - 1:
+                not _along(other, x, "channels")):
             return None
-        self.builder.parts.pop()
         return self._each(Laid(part.reads[0], x.order), part.word, {
             **part.arrays, "bias": other.reshape(-1)}, **{
                 k: v for k, v in part.fields.items() if k != "bias"})
@@ -486,7 +516,8 @@ class OnnxNodes:
                     raise Unsupported(f"a constant of the shape {sizes}")
                 return np.full(sizes, fill[0] if fill.size else 0)
             case "Shape":
-                return np.array([tensor(x).size(a) for a in tensor(x).order])
+                sizes = [tensor(x).size(a) for a in tensor(x).order]
+                return np.array(sizes[slice(given.get("start", 0), given.get("end"))])
             case "Expand" if isinstance(x, Zeros) or isinstance(x, np.ndarray) and not x.any():
                 return Zeros()
             case "Transpose" if isinstance(x, Laid):
@@ -510,6 +541,8 @@ class OnnxNodes:
             case "Slice" if isinstance(x, Laid | Several):
                 return self._slice(inputs, given)
             case "Slice" | "Squeeze" | "Unsqueeze" | "Concat" | "Reshape" | "Transpose" | "Expand":
+                if kind == "Concat":
+                    self._afford(sum(constant(v, "its input").size for v in inputs))
                 return _rearranged(kind, inputs, given)
         raise Unsupported(f"there is no operator for the node `{kind}`")
 
@@ -570,6 +603,7 @@ class OnnxNodes:
     def _gather(self, inputs: Sequence[Any], axis: int) -> Found:
         x, index = inputs[0], inputs[1]
         if isinstance(x, np.ndarray) and isinstance(index, np.ndarray):
+            self._afford(index.size * (x.size // x.shape[axis] if x.size else 0))
             return np.asarray(np.take(x, index, axis))
         if isinstance(x, np.ndarray):
             ids = tensor(index)

@@ -65,8 +65,6 @@ def recurrent(
     spread = "ways" if ways == 2 else "one"
     every = Laid(ref, ("time", spread, "batch", "channels") if not given.get("layout") else (
         "batch", "time", spread, "channels"))
-
-
     last_type = ref.type.without("time")
     last = Laid(Ref(ref.owner, last_type, "last"), (spread, "batch", "channels")
                 if not given.get("layout") else ("batch", spread, "channels"))

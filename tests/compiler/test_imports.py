@@ -302,6 +302,40 @@ def test_arrays_of_another_shape_than_they_say_are_told():
     assert codes(model.SerializeToString(), "m.onnx") == ["F0945"]
 
 
+def test_a_bias_is_folded_into_its_product_for_those_only_that_read_the_sum():
+    import numpy as np
+
+    w, b = np.eye(3, dtype=np.float32), np.array([1, 2, 3], np.float32)
+    found = convert(graph(
+        a_node("MatMul", ["x", "w"], ["p"]), a_node("Add", ["p", "b"], ["y"]),
+        a_node("Identity", ["p"], ["q"]), a_node("Relu", ["q"], ["z"]),
+        arrays={"w": w, "b": b}, shape=("n", 3), outputs=("y", "z")), "m.onnx")
+    assert {key: array.ndim for key, array in found.weights.items()} == {
+        "dense_out.kernel": 2, "dense_out2.kernel": 2, "dense_out2.bias": 1}
+    assert "{relu: {}, name: relu_out, from: dense_out}" in found.text
+
+
+def test_known_numbers_cannot_grow_without_end():
+    concats = [a_node("Concat", [f"s{i}"] * 64, [f"s{i + 1}"], axis=0) for i in range(6)]
+    data = graph(*concats, a_node("Reshape", ["x", "s6"], ["y"]), arrays={"s0": list(range(64))})
+    with pytest.raises(SpecError, match="numbers are computed before it runs"):
+        convert(data, "m.onnx")
+
+
+@pytest.mark.parametrize("node, arrays, told", [
+    (("Resize", ["x", "", "s"], ["y"], {"nearest_mode": "ceil"}), {"s": [1.0, 1.0, 2.0, 2.0]},
+     "a `Resize` by"),
+    (("Resize", ["x", "", "s"], ["y"], {}), {"s": [1.0, 2.0, 1.0, 1.0]}, "other axes than those"),
+    (("MaxPool", ["x"], ["y", "i"], {"kernel_shape": [2, 2]}), {}, "output number 2 is read")])
+def test_what_would_compute_something_else_is_refused(
+    node: Any, arrays: dict[str, Any], told: str,
+):
+    kind, reads, makes, given = node
+    data = graph(a_node(kind, reads, makes, **given), arrays=arrays, outputs=tuple(makes))
+    with pytest.raises(SpecError, match=told):
+        convert(data, "m.onnx")
+
+
 @pytest.mark.parametrize("nodes, arrays", [
     ([("Relu", ["b"], ["a"], {}), ("Relu", ["a"], ["b"], {}), ("Relu", ["b"], ["y"], {})], {}),
     ([("Relu", ["nowhere"], ["y"], {})], {}),
