@@ -288,6 +288,8 @@ CODES = {
     "F0636": "a package is missing",
     "F0637": "a file that cannot be fetched",
     "F0638": "a fetched file that is another one",
+    "F0660": "a line that is no part of a gettext catalogue",
+    "F0661": "a damaged compiled catalogue",
     "F0690": "nothing to draw",
     "F0801": "the run folder exists already",
     "F0802": "the run folder cannot be written",

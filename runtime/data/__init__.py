@@ -18,6 +18,7 @@ from compiler.diagnostics import Report
 from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data.arrays import Arrays
+from runtime.data.dates import Dates
 from runtime.data.digits import Digits
 from runtime.data.documents import Documents
 from runtime.data.help_texts import HelpTexts
@@ -26,6 +27,7 @@ from runtime.data.images import Images
 from runtime.data.masks import MaskFolder
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
+from runtime.data.pairs import Pairs
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.series_file import SeriesFile
 from runtime.data.sounds import Sounds
@@ -47,6 +49,7 @@ WORDS = {
     "series": "series:",
     "documents": "documents:",
     "text": "text:",
+    "pairs": "pairs:",
 }
 
 
@@ -75,6 +78,7 @@ def spelt_out(value: Any) -> Any:
 
 DataSource = Annotated[
     Annotated[Digits, Tag("digits")]
+    | Annotated[Dates, Tag("dates")]
     | Annotated[HelpTexts, Tag("help_texts")]
     | Annotated[Memory, Tag("memory")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
@@ -87,7 +91,8 @@ DataSource = Annotated[
     | Annotated[Sounds, Tag("sounds:")]
     | Annotated[HuggingFace, Tag("huggingface:")]
     | Annotated[Documents, Tag("documents:")]
-    | Annotated[Text, Tag("text:")],
+    | Annotated[Text, Tag("text:")]
+    | Annotated[Pairs, Tag("pairs:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),
 ]

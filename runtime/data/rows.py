@@ -95,19 +95,25 @@ class Rows(Source):
         Raises:
             SpecError: a file cannot be read, or `split_column` says something else.
         """
-        from runtime.data.tabular import read_table
-
         self.fetch()
-        path = Path(getattr(self, self.word))
-        whole = self.usable(read_table(path, delimiter=self.delimiter))
+        whole = self.usable(self.read(Path(getattr(self, self.word))))
         if self.split_column is not None:
             return self._by_column(whole, self.split_column)
         files = {"validation": self.validation_file, "test": self.test_file}
-        own = {name: self.usable(read_table(Path(file), delimiter=self.delimiter))
-               for name, file in files.items() if file}
+        own = {name: self.usable(self.read(Path(file))) for name, file in files.items() if file}
         shares = [0.0 if name in own else getattr(self, name) for name in files]
-        cut = self._cut(whole, target, *shares)
+        cut = self.cut(whole, target, *shares)
         return {name: own.get(name, whole.take(rows)) for name, rows in zip(PARTS, cut)}
+
+    def read(self, path: Path) -> Table:
+        """The rows of a file.
+
+        Raises:
+            SpecError: F0630 and following: it cannot be read, or a row is wrong.
+        """
+        from runtime.data.tabular import read_table
+
+        return read_table(path, delimiter=self.delimiter)
 
     def usable(self, table: Table) -> Table:
         """A table without the rows that the recipe passes over."""
@@ -119,9 +125,10 @@ class Rows(Source):
 
         return without_leaks(parts, fields, self.title, self.duplicates)
 
-    def _cut(
+    def cut(
         self, table: Table, target: str | None, validation: float, test: float,
     ) -> Sequence[np.ndarray]:
+        """The rows of the training, validation and test parts."""
         import numpy as np
 
         from runtime.data import split

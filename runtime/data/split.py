@@ -8,6 +8,7 @@ NumPy promises never to change, unlike the methods of `numpy.random.Generator`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,32 @@ def stratified(labels: np.ndarray, validation: float, test: float, seed: int) ->
     rest = order[~chosen]
     validating = _pick(labels[rest], math.ceil(len(labels) * validation))
     return Cut(np.sort(rest[~validating]), np.sort(rest[validating]), np.sort(order[chosen]))
+
+
+def grouped(keys: Sequence[str], validation: float, test: float, seed: int) -> Cut:
+    """A random cut that keeps examples with the same key together.
+
+    The parts have about the sizes that are asked for, counted in examples.
+
+    Args:
+        keys: of each example.
+        validation: the fraction of all examples that validate.
+        test: the fraction of all examples that test.
+        seed: chooses the cut.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key, []).append(number)
+    rows = list(groups.values())
+    sizes = [math.ceil(len(keys) * test), math.ceil(len(keys) * validation), len(keys)]
+    parts: list[list[int]] = [[], [], []]
+    at = 0
+    for group in shuffled(len(rows), seed):
+        while len(parts[at]) >= sizes[at]:
+            at += 1
+        parts[at] += rows[group]
+    testing, validating, train = (np.sort(np.array(part, np.int64)) for part in parts)
+    return Cut(train, validating, testing)
 
 
 def ordered(size: int, validation: float, test: float) -> Cut:

@@ -104,6 +104,8 @@ class Table:
 
     def places(self) -> np.ndarray:
         """What messages call each row: (rows,) texts such as "weather.csv:17"."""
+        if self.called:
+            return np.array(self.called, object)
         name = self.path.name
         return np.array([f"{name}:{line}" for line in self.lines], object)
 

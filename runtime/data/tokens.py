@@ -20,6 +20,8 @@ from runtime.data.files import failure, read_bytes, shown
 from runtime.section import Choice, word_of
 
 UNKNOWN = 0
+# Where a translation starts and ends, in a vocabulary that has such marks, and how many they are.
+START, END, MARKS = 1, 2, 2
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Where in a `data` section with `tokens` a path may stand.
 TOKENISER_PATHS = ("tokens.byte_pairs", "tokens.byte_pairs.file")
@@ -212,8 +214,45 @@ class PairVocabulary(Vocabulary):
         return {"kind": BytePairs.word, "tokenizer": self.tokenizer.to_str()}
 
 
+class MarkedVocabulary(Vocabulary):
+    """Another vocabulary, with ids for where a text starts and ends.
+
+    The marks are ids 1 and 2, whatever the data, so that a spec can name them; the other
+    vocabulary's ids from 1 on follow. `encode` gives no marks.
+
+    Attributes:
+        inner: the other vocabulary.
+    """
+
+    def __init__(self, inner: Vocabulary):
+        self.inner, self.size = inner, inner.size + MARKS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        unknown, *others = self.inner.names
+        return (unknown, "⟨start⟩", "⟨end⟩", *others)
+
+    def encode(self, text: str) -> list[int]:
+        return [i + MARKS if i != UNKNOWN else i for i in self.inner.encode(text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that ids stand for up to its end."""
+        kept = []
+        for i in ids:
+            if i == END:
+                break
+            if i != START:
+                kept.append(i - MARKS if i > MARKS else UNKNOWN)
+        return self.inner.decode(kept)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": "marked", "inner": self.inner.as_json()}
+
+
 def vocabulary_from(stored: Mapping[str, Any]) -> Vocabulary:
     """A vocabulary as `as_json` stored it."""
+    if stored["kind"] == "marked":
+        return MarkedVocabulary(vocabulary_from(stored["inner"]))
     if stored["kind"] == BytePairs.word:
         return PairVocabulary(_tokenizers().Tokenizer.from_str(stored["tokenizer"]))
     fields = {k: v for k, v in stored.items() if k not in ("kind", "tokens")}

@@ -20,6 +20,7 @@ from runtime.data.windows import chunks, season_before
 
 PARTS = ("train", "validation", "test")
 SOURCES = [
+    {"dataset": "dates", "count": 1500},
     {"dataset": "digits"},
     {"dataset": "help_texts"},
     {"dataset": "seattle_weather", "window": 28, "horizon": 7},
