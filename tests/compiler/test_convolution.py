@@ -12,7 +12,8 @@ import pytest
 from jax import lax
 
 from compiler.lower.convolution import standardised
-from compiler.lower.kernels.convolution import FEW_CHANNELS, convolve, plain
+from compiler.lower.kernels.choice import FEW_CHANNELS
+from compiler.lower.kernels.convolution import convolve, plain
 from compiler.lower.layer import Layer
 from compiler.ops import operator
 from compiler.ops.base import ShapeError

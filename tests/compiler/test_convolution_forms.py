@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.lower.kernels import choice, max_pool, recurrent, side_by_side, strided, winograd
+from compiler.lower.kernels import (
+    choice,
+    max_pool,
+    recurrent,
+    side_by_side,
+    square,
+    strided,
+    winograd,
+)
 from compiler.lower.kernels.batch_norm import batch_norm
 from compiler.lower.kernels.convolution import convolve, plain
 from compiler.lower.kernels.product import product
@@ -169,8 +177,24 @@ def test_winograd_is_chosen_where_it_saves_more_than_it_moves(case, expected):
     assert choice.forward_by_winograd(case) is expected
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 4), SIZES, PADS, st.tuples(st.integers(2, 3), st.integers(2, 5)))
+def test_moved_rows_and_columns_give_a_kernel_s_gradient(piece, size, pads, window):
+    if any(n + sum(p) < k for n, p, k in zip(size, pads, window)):
+        return
+    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
+        x, kernel = arrays((5, *size, 3), (*window, 3, 2))
+        y, pull = jax.vjp(lambda k: plain(x, k, ONE, pads, ONE), kernel)
+        (weight,) = arrays(y.shape)
+        patch.setattr(square, "PIECE", piece * (x.size * window[1] + y.size * window[0]) // 5)
+        assert distance(square.kernel_gradient(x, weight, window, pads), pull(weight)[0]) < 1e-13
+
+
 def test_a_small_layer_s_kernel_s_gradient_is_not_worth_compiling_winograd_for():
-    assert choice.kernel_gradient_by_winograd(shape(64, 64, 65536))
+    assert choice.kernel_gradient_by_winograd(shape(128, 128, 65536))
+    assert not choice.kernel_gradient_by_winograd(shape(64, 64, 65536))
+    assert choice.kernel_gradient_as_square(shape(64, 64, 65536))
+    assert not choice.kernel_gradient_as_square(shape(64, 64, 65536, stride=(2, 2)))
     assert not choice.kernel_gradient_by_winograd(shape(112, 224, 3136))
 
 

@@ -22,6 +22,11 @@ CLEARLY = 1.6
 WORTH_COMPILING = 1.5e9
 # Fewer channels or filters than this leave the matrix unit idle in a product for each tile place.
 FEWEST = 64
+# The gradient of a kernel is a product for each of a tile's 16 places: it takes more of both.
+FEWEST_FOR_KERNEL = 96
+# Up to so many input channels the slices of all taps are multiplied at once: one product of
+# taps · channels rows uses the machine better than many products of a few rows.
+FEW_CHANNELS = 16
 # A window of so many taps is large: the slices of all of them are much more than the input.
 LARGE_WINDOW = 25
 # Matrix products over fewer rows than this are all overhead.
@@ -85,7 +90,15 @@ def narrow(shape: Shape, width: int, pads: tuple[int, int]) -> bool:
 def kernel_gradient_by_winograd(shape: Shape) -> bool:
     """Whether the kernel's gradient is: a product a tap costs twice as much, whatever the shape."""
     work = DIRECT * shape.channels * shape.filters * shape.places
-    return fits_winograd(shape) and work >= WORTH_COMPILING
+    return (fits_winograd(shape) and work >= WORTH_COMPILING
+            and min(shape.channels, shape.filters) >= FEWEST_FOR_KERNEL)
+
+
+def kernel_gradient_as_square(shape: Shape) -> bool:
+    """Whether else it is one product over the moved rows and columns of all taps."""
+    return (len(shape.window) == 2 and min(shape.window) > 1 and max(shape.window) <= 5
+            and set(shape.stride) == set(shape.dilation) == {1}
+            and shape.channels > FEW_CHANNELS)
 
 
 def kernel_gradient_by_pieces(shape: Shape) -> bool:

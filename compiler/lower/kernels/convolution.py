@@ -4,9 +4,10 @@ XLA computes the gradient of a convolution's kernel on a CPU as a convolution wh
 is as large as the image, at a fraction of the speed of the forward pass. Here `choice.py` picks
 a form for each of the three products by the shape alone: 3×3 windows of stride 1 go by
 `winograd.py` where there are channels enough; images too narrow for all threads are set
-side by side (`side_by_side.py`); a kernel's gradient else is a matrix product for each tap, or one
-over all taps where the input has few channels; `strided.py` has the input's gradient of the
-others, `grouped.py` the convolutions in groups. A 1×1 convolution is a matrix product. On other
+side by side (`side_by_side.py`); a kernel's gradient else is one product over moved rows and
+columns (`square.py`), or with a stride one for each tap, or one over all taps where the input
+has few channels; `strided.py` has the input's gradient of the others, `grouped.py` the
+convolutions in groups. A 1×1 convolution is a matrix product. On other
 platforms, and with `kernels: reference`, everything is XLA's own.
 """
 
@@ -20,16 +21,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from compiler.lower.kernels import choice, grouped, side_by_side, strided, winograd
+from compiler.lower.kernels import choice, grouped, side_by_side, square, strided, winograd
 from compiler.lower.kernels.direct import Pads, plain, taps
 from compiler.lower.kernels.product import over_rows, product
 from compiler.lower.kernels.reverse_only import reverse_only
 
 # A kernel of more taps than this is left to XLA: the program would grow with each of them.
 MOST_TAPS = 64
-# Up to so many input channels the slices of all taps are multiplied at once: one product of
-# taps · channels rows uses the machine better than many products of a few rows.
-FEW_CHANNELS = 16
 # So many pieces of the batch are convolved apart where `choice.py` says so.
 PIECES = 4
 
@@ -121,6 +119,8 @@ def _backward(stride, pads, dilation, saved, gradient):
     def of_kernel(x, gradient):
         if choice.kernel_gradient_by_winograd(shape):
             return winograd.kernel_gradient(x, gradient, pads)
+        if choice.kernel_gradient_as_square(shape):
+            return square.kernel_gradient(x, gradient, shape.window, pads)
         if choice.kernel_gradient_by_pieces(shape):
             # XLA's window is as large as the image, and its batch the channels: it wants few.
             pieces = range(0, len(x), -(-len(x) // PIECES))
@@ -173,7 +173,7 @@ def _kernel_gradient(x, gradient, shape, stride, pads, dilation):
     pieces = [piece.reshape(-1, channels) for piece in taps(
         x, shape[:-2], stride, pads, dilation, gradient.shape[1:-1])]
     flat = gradient.reshape(-1, filters)
-    if channels <= FEW_CHANNELS:
+    if channels <= choice.FEW_CHANNELS:
         result = over_rows(jnp.concatenate(pieces, axis=1), flat)
     else:
         result = jnp.stack([over_rows(piece, flat) for piece in pieces])
