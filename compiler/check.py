@@ -11,15 +11,9 @@ from compiler.validate import is_raw, validate
 
 LANGUAGE = 1  # the version of the language that is read
 
-# Sections that other tools or later versions use; named so that the message is exact.
-RESERVED = {
-    "losses": "written-out losses are not part of this version; name a `task`",
-    "metrics": "written-out metrics are not part of this version; name a `task`",
-}
-
 # What a recipe has besides: the runtime's own document declares them, and to the compiler they
 # mean nothing, so that a recipe's model can be compiled alone.
-RECIPE = ("data", "task", "train")
+RECIPE = ("data", "task", "losses", "metrics", "train")
 
 
 def check_document(tree: Mapping, cls: type[Document], report: Report) -> Document:
@@ -38,8 +32,6 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
                 sections[key] = node
         elif key in RECIPE:
             continue
-        elif key in RESERVED:
-            report.error("F0220", f"`{key}` is not there yet", tree.key_spans[key], RESERVED[key])
         else:
             close = difflib.get_close_matches(
                 key, [f for f in cls.model_fields if f not in tree], n=1
@@ -53,17 +45,6 @@ def check_document(tree: Mapping, cls: type[Document], report: Report) -> Docume
             )
             if close:  # read on as if that had been written
                 sections[close[0]] = node
-    train = sections.get("train")
-    if isinstance(train, Mapping) and "phases" in train:
-        report.error(
-            "F0220",
-            "`phases` is not there yet",
-            train.key_spans["phases"],
-            "training several networks in turns comes with a later version",
-        )
-        sections["train"] = Mapping(
-            {k: v for k, v in train.items() if k != "phases"}, train.span, train.key_spans
-        )
     kept = Mapping(sections, tree.span, tree.key_spans)
     document = validate(cls, kept, report, what="a spec", part="section", defaults={"flaxspec": 1})
     if document is None:  # what is wrong is a text such as `name`, which nothing hangs on

@@ -74,6 +74,7 @@ class Row:
         runs: whether it exists in the plan's phase.
         frozen: its parameters stay as they are.
         shared: the path of the parameters that an earlier row has, or "".
+        weights: the path of its parameters, its own or another's; "" where nobody asked.
     """
 
     path: str
@@ -89,6 +90,7 @@ class Row:
     runs: bool
     frozen: bool
     shared: str
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,8 @@ class _Walk:
             here.path, op, tuple(v.type for v in node.inputs), types[0],
             cost.params if owns else 0, cost.buffers if owns else 0,
             here.times * cost.macs if here.runs else 0, steps, reaches, here.during, here.runs,
-            here.frozen, here.weights if not owns and cost.params + cost.buffers else ""))
+            here.frozen, here.weights if not owns and cost.params + cost.buffers else "",
+            here.weights))
         return made
 
     def _cost(self, node: Node, op: Operator) -> _Cost:

@@ -30,6 +30,7 @@ class Batch(NamedTuple):
         mixing: how rows were mixed with others; None where they are what they were.
         fresh: (batch,) True for rows that begin a new text, where states are carried from one
             batch to the next; else None.
+        step: how many steps of training were made before; None outside training.
     """
 
     arrays: dict[str, jax.Array]
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     rows: jax.Array
     mixing: Mixing | None = None
     fresh: jax.Array | None = None
+    step: jax.Array | None = None
 
 
 class Ratio(NamedTuple):

@@ -14,6 +14,7 @@ from compiler.tree import plain
 from runtime.data import DataSource
 from runtime.optim_document import Call, Steps
 from runtime.recipe import Training
+from runtime.tasks.written import Written
 
 ABSENT = "–"
 
@@ -25,9 +26,20 @@ def recipe_values(program: Program, training: Training) -> dict[str, str]:
     data = TypeAdapter(DataSource).validate_python(plain(node))
     named = set() if data.dataset is None else {p for p in data.paths if p not in own}
     found = {"data": {key: value for key, value in _content(data).items() if key not in named},
-             "task": {training.task.word: _content(training.task)},
+             **_goal(training),
              "train": _content(training.train)}
     return dict(_flat(found, ""))
+
+
+def _goal(training: Training) -> dict[str, Any]:
+    """The task, and what is written out besides or instead."""
+    written = training.written
+    if not isinstance(written, Written):
+        return {"task": {training.task.word: _content(training.task)}}
+    own = {} if written.own is None else {"task": {written.own.word: _content(written.own)}}
+    return {**own, **{section: {name: _named(what) for name, what in said.items()}
+                      for section, said in (("losses", written.losses),
+                                            ("metrics", written.metrics)) if said}}
 
 
 def different_values(

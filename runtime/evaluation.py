@@ -36,7 +36,7 @@ def measurer(model: PureModel, task: Task, readable: Sharding | None = None) -> 
         params: Arrays, rest: Arrays, batch: Batch, key: jax.Array,
     ) -> tuple[Measured, Arrays]:
         outputs, after = model.run(params, rest, batch, training=False, key=key)
-        return (task.measure(outputs, batch, training=False),
+        return (task.measure(outputs, model.seen(batch), training=False),
                 {name: after[name] for name in model.carried})
 
     return jax.jit(measure, out_shardings=None if readable is None else (readable, None))

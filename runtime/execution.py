@@ -327,7 +327,7 @@ def _write_outcome(order: _Order, model: Model, result: Result) -> None:
     from runtime import folder as files
 
     save_weights(model, order.folder / files.WEIGHTS, {"name": order.prepared.program.name})
-    metric = order.prepared.training.task.monitor
+    metric = order.prepared.training.goal.monitor
     files.write_summary(order.folder, {**result.as_json(), "metric": metric})
 
 

@@ -32,7 +32,7 @@ def recipe_hash(program: Program, graph: Graph, training: Training) -> str:
     """
     return content_hash([
         SCHEME, network_hash(graph), _started_from(program), training.data.tag, _data(program),
-        training.task,
+        training.goal,
         {key: value for key, value in said(training.train).items() if key not in _ASIDE}])
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from compiler.diagnostics import SpecError, diagnostic
 from compiler.lower import carry
 from compiler.lower.module import Model
-from runtime import averaging, optim
+from runtime import averaging, optim, phases
 from runtime.accumulate import accumulating_step
 from runtime.averaging import Observe
 from runtime.batch import Batch
@@ -29,10 +29,10 @@ from runtime.step import (
     Step,
     augmentation,
     one_step,
-    train_step,
     training_loss,
 )
 from runtime.tasks.task import Task
+from runtime.tasks.written import Written
 from runtime.timetable import Timetable, timetable
 
 
@@ -97,12 +97,9 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
         SpecError: F0618 a part of the data is empty; F0611 several processes cannot share a
             model that carries its state across batches.
     """
-    recipe, task = job.training.train, job.training.task.fitted(dataset)
-    carries = carry.carries(job.model)
+    recipe, carries = job.training.train, carry.carries(job.model)
     table = timetable_of(job.training, dataset, carries=carries)
-    clip = recipe.clip.calls if recipe.clip else []
-    optimizer = optim.build(recipe.optimizer, table.run, clip,
-                            tuple(recipe.learning_rate_factors.items()))
+    task = job.training.goal.fitted(dataset).scheduled(table.run)
     if carries and placement.shard.count > 1:
         raise SpecError([diagnostic(
             "F0611", "a model that carries its state across batches is trained by one process",
@@ -115,20 +112,32 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     params, rest = placement.copied((params, rest))
     # In a narrow type the average would not move by a thousandth.
     ema = {n: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32))
-           for n, p in params.items()} if recipe.ema else None
-    state = State(params, rest, optimizer.init(params), jnp.zeros((), jnp.int32), ema)
-
-    loss = training_loss(model, task, _changes(job, dataset))
+           for n, p in params.items()} if recipe.average else None
+    changes = _changes(job, dataset)
+    loss = training_loss(model, task, changes)
     advance = averaging.advance(recipe.ema, table.run) if recipe.ema else None
-    step = train_step(loss, optimizer, advance) if recipe.accumulate == 1 else (
-        accumulating_step(loss, optimizer, recipe.accumulate, advance))
+    factors = tuple(recipe.learning_rate_factors.items())
+    if recipe.phases:
+        assert isinstance(task, Written), "phases are of losses that are written out"
+        turns = phases.turns(recipe.phases, table.run, factors)
+        memory = phases.first_memory(turns, params)
+        if recipe.average and not recipe.ema:
+            advance = phases.advance_of(turns, table.run)
+        once = phases.phased_step(model, task, changes, turns, advance)
+        step = jax.jit(once, donate_argnums=0)
+    else:
+        clip = recipe.clip.calls if recipe.clip else []
+        optimizer = optim.build(recipe.optimizer, table.run, clip, factors)
+        memory, once = optimizer.init(params), one_step(loss, optimizer, advance)
+        step = jax.jit(once, donate_argnums=0) if recipe.accumulate == 1 else (
+            accumulating_step(loss, optimizer, recipe.accumulate, advance))
+    state = State(params, rest, memory, jnp.zeros((), jnp.int32), ema)
     shard = placement.shard
     parts = {"train": examples(dataset.train, shard), "test": examples(dataset.test, shard),
              "validation": examples(dataset.validation, shard)}
     together = job.steps_per_dispatch > 1 and not carries and recipe.accumulate == 1 and (
         placement.rows is None and not any(table.lengths) and can_stack(parts["train"]))
-    several = several_steps(
-        one_step(loss, optimizer, advance), job.steps_per_dispatch) if together else None
+    several = several_steps(once, job.steps_per_dispatch) if together else None
     setup = Setup(
         dataset, task, table, model, loss, step, several,
         measurer(model, task, placement.readable),

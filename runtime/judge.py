@@ -21,7 +21,7 @@ class Judge:
             measure: the figure, as the recipe names it.
             task: says which figure it is judged by, where the recipe does not.
         """
-        chosen = measure.resolved(task.monitor, task.better)
+        chosen = measure.resolved(task.monitor, task.ways)
         assert chosen is not None, "recipes that leave this open are refused"
         self.metric, mode = chosen
         self._sign = 1 if mode == "higher" else -1

@@ -195,7 +195,7 @@ def evaluate(
 
 def _judged(job: Job, setup: Setup, state: State) -> tuple[Arrays, Arrays]:
     """The parameters that are evaluated and kept, and the other arrays that go with them."""
-    average = job.training.train.ema
+    average = job.training.train.average
     if average is None or state.ema is None:
         return state.params, state.rest
     params = {name: array.astype(state.params[name].dtype) for name, array in state.ema.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from compiler.diagnostics import Diagnostic, diagnostic
 from compiler.plan import FLOAT_BYTES, Plan, Row
 from compiler.source import Span
 from runtime.optim_document import Call, table
+from runtime.patterns import matches
 from runtime.policies import MOST
+from runtime.train_parts import Clip, Phase
 
 if TYPE_CHECKING:
     from runtime.recipe import Train
@@ -48,10 +51,26 @@ def held(plan: Plan, train: Train) -> int:
     keeps (moments), its average, the sum over the pieces of a batch, and the best weights until
     now.
     """
-    calls = (*train.optimizer, *(train.clip.calls if train.clip else ()))
-    copies = (1 + sum(moments(call) for call in calls) + (train.ema is not None)
-              + (train.accumulate > 1) + (train.best is not None))
-    return plan.totals.weight_bytes + round(copies * FLOAT_BYTES * plan.totals.trainable)
+    copies = 1 + (train.average is not None) + (train.accumulate > 1) + (train.best is not None)
+    kept = copies * plan.totals.trainable
+    if train.phases:
+        kept += sum(_kept(phase.optimizer, phase.clip) * _updated(plan, phase)
+                    for phase in train.phases)
+    else:
+        kept += _kept(train.optimizer, train.clip) * plan.totals.trainable
+    return plan.totals.weight_bytes + round(FLOAT_BYTES * kept)
+
+
+def _kept(optimizer: Sequence[Call], clip: Clip | None) -> float:
+    """How many numbers an optimiser keeps for each parameter."""
+    return sum(moments(call) for call in (*optimizer, *(clip.calls if clip else ())))
+
+
+def _updated(plan: Plan, phase: Phase) -> int:
+    """How many numbers a phase trains; a layer of which it trains a part counts as a whole."""
+    return sum(row.params for row in plan.rows if not row.frozen and any(
+        matches(pattern, row.weights) or pattern.startswith(f"{row.weights}.")
+        for pattern in phase.update))
 
 
 def moments(call: Call) -> float:

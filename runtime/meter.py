@@ -92,7 +92,9 @@ class Meter:
 
     def _take_one(self, measured: Measured) -> None:
         self.batches += 1
-        if self.bad is None and not np.isfinite(np.asarray(measured["loss"][0])).all():
+        # Where nothing that a recipe writes out counts in evaluation there is no loss.
+        loss = measured.get("loss")
+        if self.bad is None and loss and not np.isfinite(np.asarray(loss[0])).all():
             self.bad = self.batches
         for name, found in measured.items():
             if isinstance(found, Rows):

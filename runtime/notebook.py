@@ -63,7 +63,8 @@ def train(
         prepared = _with(prepared, data=cast(Memory, prepared.training.data).holding(parts))
     if losses:
         # It stands for the task wherever the loop asks for one.
-        prepared = _with(prepared, task=cast(Task, Losses(prepared.training.task, losses)))
+        place = "written" if prepared.training.written else "task"
+        prepared = _with(prepared, **{place: cast(Task, Losses(prepared.training.goal, losses))})
     folder = make_folder(Path(out) if out is not None else None, prepared.program.name)
     terminal = console(log)
     try:
@@ -179,6 +180,10 @@ class Losses:
     def fitted(self, dataset: Any) -> Losses:
         """The task with what it takes from the training part."""
         return Losses(self._task.fitted(dataset), self._losses)
+
+    def scheduled(self, run: Any) -> Losses:
+        """The task with what it takes from the length of the run."""
+        return Losses(self._task.scheduled(run), self._losses)
 
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,

@@ -269,6 +269,20 @@ def read_steps(value: Any) -> Steps:
     return steps
 
 
+def read_schedule(value: Any) -> float | Call:
+    """A number, or one of optax's schedules.
+
+    Raises:
+        ValidationError: it is neither, with the places below this field.
+    """
+    if isinstance(value, Call):
+        return value
+    reader = _Reader()
+    found = reader.value("schedule", value, ())
+    _raise(reader, value)
+    return found
+
+
 def _raise(reader: _Reader, value: Any) -> None:
     if reader.complaints:
         raise ValidationError.from_exception_data("recipe", [

@@ -154,16 +154,15 @@ class Measure(Section):
         default=None, description="which way is better; known for the loss and for the figure "
                                   "that the task is judged by")
 
-    def resolved(self, monitor: str, better: Mode) -> tuple[str, Mode] | None:
+    def resolved(self, monitor: str, ways: Mapping[str, Mode]) -> tuple[str, Mode] | None:
         """The figure and which way it is better; None where nobody said which.
 
         Args:
             monitor: the metric that the task is judged by.
-            better: which way that is better.
+            ways: which way figures are better, where that is known.
         """
         metric = self.metric or monitor
-        known: Mapping[str, Mode] = {"loss": "lower", monitor: better}
-        mode = self.mode or known.get(metric)
+        mode = self.mode or ways.get(metric)
         return None if mode is None else (metric, mode)
 
 

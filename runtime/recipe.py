@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from pydantic import BaseModel, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from compiler.diagnostics import Report, nearest
+from compiler.graph import During
 from compiler.home import Home
 from compiler.parse import Mapping, Node, Scalar, Sequence, plain, present
 from compiler.source import Span
@@ -23,6 +24,7 @@ from compiler.wording import expected, shown
 from runtime.data import WORDS, DataSource, anchored, anchored_start
 from runtime.data.named import data_sets
 from runtime.data.source import Source
+from runtime.losses import LOSSES, METRICS, AnyLoss, AnyMetric
 from runtime.optim_document import Optimizer
 from runtime.policies import (
     BatchSize,
@@ -37,7 +39,8 @@ from runtime.report.trackers import Tracker
 from runtime.section import Section, problem
 from runtime.tasks import AnyTask
 from runtime.tasks.task import Task
-from runtime.train_parts import Average, Changes, Clip, EpochChanges, Mix, Positive
+from runtime.tasks.written import Written
+from runtime.train_parts import Average, Changes, Clip, EpochChanges, Mix, Phase, Positive
 
 
 class Recipe(Document):
@@ -52,12 +55,16 @@ class Recipe(Document):
 
     one_of: ClassVar[AbstractMapping[str, Collection[str]]] = {
         **Document.one_of, "data": ("dataset", *WORDS), "task": (),
+        "losses.*": LOSSES, "metrics.*": METRICS,
         # An optimiser, its arguments, a schedule as one of them, …
         "train.optimizer": (), "train.optimizer.*.*": (), "train.optimizer.*.*.*.*": (),
     }
 
     data: Raw = Field(default=None, description="what to train on")
     task: Raw = Field(default=None, description="what the outputs are compared with, and how")
+    losses: Raw = Field(
+        default=None, description="what is made small, by name, in place of a task or besides it")
+    metrics: Raw = Field(default=None, description="what is told besides, by name")
     train: Raw = Field(default=None, description="how to train")
     search: Raw = Field(default=None, description="what `flaxspec sweep` tries")
 
@@ -75,7 +82,13 @@ class Train(Section):
         default=None, description="how many examples are evaluated at once, on which no figure "
                                   "depends; `batch_size` where not given")
     optimizer: Optimizer = Field(
-        description="one of optax's optimisers by name, or a chain of its transformations")
+        # A default that no document can say has no place in the JSON schema.
+        default_factory=tuple, description="one of optax's optimisers by name, or a chain of its "
+                                           "transformations")
+    phases: list[Phase] = Field(
+        default_factory=list, min_length=1,
+        description="several networks trained in turns, in each step one after another, instead "
+                    "of `optimizer`")
     from_: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, alias="from",
         description="the weights to start from: a file of flaxspec's, PyTorch's or Keras's, "
@@ -134,6 +147,32 @@ class Train(Section):
         """What the weights that are kept are chosen by; None for the last ones."""
         return self.keep if self.keep.weights == "best" else None
 
+    @property
+    def average(self) -> Average | None:
+        """How parameters are averaged, of all or of the first phase that does; None for not."""
+        return self.ema or next((phase.ema for phase in self.phases if phase.ema), None)
+
+    @model_validator(mode="after")
+    def _has_one_optimiser(self) -> Self:
+        if not self.phases and not self.optimizer:
+            raise problem("`train` needs `optimizer`", "`optimizer` is missing", code="F0204",
+                          help="give it beside the others: `optimizer: {adam: 1e-3}`", at_key=True)
+        if not self.phases:
+            return self
+        for name, is_given, instead in (
+                ("optimizer", self.optimizer, "each phase has its own: take it away"),
+                ("clip", self.clip, "each phase has its own `clip`: move it there"),
+                ("accumulate", self.accumulate > 1, "take it away, and make the batch smaller"),
+                ("mix", self.mix, "take `mix` away")):
+            if is_given:
+                raise problem(f"`{name}` does not go with `phases`", code="F0648", help=instead,
+                              at_key=True)
+        if self.ema and any(phase.ema for phase in self.phases):
+            raise problem("`ema` stands beside `phases` and in one of them", code="F0648",
+                          help="keep one: in a phase it averages what that phase trains",
+                          at_key=True)
+        return self
+
     @model_validator(mode="after")
     def _has_one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
@@ -155,22 +194,35 @@ class Training:
 
     Attributes:
         data: the source.
-        task: the task.
+        task: the task; where the recipe names none, what it writes out instead.
         train: the rest.
         spans: the places of the sections' keys.
+        written: what it writes out, with the task in it; None where it writes nothing out.
     """
 
     data: Source
     task: Task
     train: Train
     spans: AbstractMapping[str, Span]
+    written: Task | None = None
+
+    @property
+    def goal(self) -> Task:
+        """What is made small and measured: the task, or what is written out."""
+        return self.written or self.task
 
 
 SECTIONS: dict[str, tuple[Any, str]] = {
     "data": (DataSource, "add `data: {dataset: digits}`"),
-    "task": (AnyTask, "add `task: classification`"),
+    "task": (AnyTask, "add `task: classification`, or write out `losses`"),
+    "losses": (dict[str, AnyLoss], ""),
+    "metrics": (dict[str, AnyMetric], ""),
     "train": (Train, "add `train: {epochs: 20, batch_size: 128, optimizer: {adam: 1e-3}}`"),
 }
+
+
+# The sections that write losses and metrics out; a recipe may do without.
+WRITTEN = ("losses", "metrics")
 
 
 def is_recipe(document: Document) -> bool:
@@ -191,11 +243,12 @@ def read_training(
     """
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}
+    are_written = present(getattr(document, "losses", None)) is not None
     for name, (kind, help) in SECTIONS.items():
-        node = getattr(document, name, None)
-        if name == "task" and "losses" in tree or name == "train" and _has_phases(tree):
-            continue  # in place of this section, for a later version, which was told
-        if (node := present(node)) is None:
+        node = present(getattr(document, name, None))
+        if node is None:
+            if name in WRITTEN or (name == "task" and are_written):
+                continue
             report.error("F0610", f"a recipe needs `{name}`", tree.span, f"`{name}` is missing",
                          help=help)
             continue
@@ -206,15 +259,41 @@ def read_training(
         if name == "train":
             node = anchored_start(node, directory, report)
         values[name] = read_section(kind, node, name, spans[name], report)
-    if len(values) < len(SECTIONS) or None in values.values():
+    found = {name for name, value in values.items() if value is not None}
+    if found != values.keys() or not {"data", "train"} <= found or not found & {"task", "losses"}:
         return None
-    training = Training(**values, spans=spans)
-    return training if _can_judge(training, report) else None
+    training = _put_together(values, spans, tree, report)
+    return training if training is not None and _can_judge(training, report) else None
 
 
-def _has_phases(tree: Mapping) -> bool:
-    train = tree.get("train")
-    return isinstance(train, Mapping) and "phases" in train
+def _put_together(
+    values: AbstractMapping[str, Any], spans: dict[str, Span], tree: Mapping, report: Report,
+) -> Training | None:
+    """The sections that were read, as one; None, and a report, where they do not go together."""
+    task, train = values.get("task"), values["train"]
+    losses, metrics = values.get("losses", {}), values.get("metrics", {})
+    spans.setdefault("task", spans.get("losses", tree.span))
+    places: dict[str, Span] = {}
+    for name in WRITTEN:
+        section = tree.get(name)
+        if isinstance(section, Mapping):
+            places |= {key: section.key_spans[key] for key in section}
+    weighted = [name for name, what in metrics.items() if "weight" in what.model_fields_set]
+    for name in weighted:
+        report.error("F0645", f"`{name}` is a metric, and has a weight: it is not in the sum",
+                     places[name], help="take `weight` away, or write it out under `losses`")
+    if task is None and not losses:
+        report.error("F0645", "`losses` is empty: there is nothing to make small", spans["losses"],
+                     help="write one out: `losses: {main: {cross_entropy: [output, label]}}`")
+    elif task is not None and not task.has_loss and not losses:
+        report.error("F0610", f"{task.word} has no loss of its own: the recipe needs `losses`",
+                     spans["task"], help="write them out: `losses: {main: {squared_error: …}}`")
+    elif not weighted:
+        if task is not None and not (losses or metrics or train.phases):
+            return Training(values["data"], task, train, spans)
+        written = Written(losses=losses, metrics=metrics, own=task).placed(places)
+        return Training(values["data"], task or written, train, spans, written)
+    return None
 
 
 def _can_judge(training: Training, report: Report) -> bool:
@@ -234,6 +313,7 @@ def check_training(
     training: Training, inputs: AbstractMapping[str, TensorType],
     outputs: AbstractMapping[str, TensorType], report: Report,
     fields: AbstractMapping[str, TensorType] | None = None,
+    phases: AbstractMapping[str, During] | None = None,
 ) -> dict[str, str]:
     """Check a recipe against its model.
 
@@ -243,26 +323,33 @@ def check_training(
         outputs: its outputs in training, the main one first.
         report: where errors go.
         fields: the fields of the data that was loaded; those that the recipe declares, if None.
+        phases: the outputs that exist in one phase only.
 
     Returns:
         For each input of the model the field of the data that it gets.
     """
     fields = training.data.fields() if fields is None else fields
-    training.task.check(outputs, fields, report, training.spans["task"])
+    if isinstance(training.goal, Written):
+        training.goal.check(outputs, fields, report, training.spans["task"], phases)
+    else:
+        training.goal.check(outputs, fields, report, training.spans["task"])
     names = [name for name in fields if name not in training.data.targets()]
     for change in training.data.augment:
         if not any(change.takes(fields[name]) for name in names):
             report.error("F0611", f"`{change.word}` changes {change.changes}, and "
                                   f"{training.data.title} has none", training.spans["data"])
     bound: dict[str, str] = {}
+    # What a task is to predict is no input; where losses are written out, it may be one, such as
+    # the class that a generator is told.
+    known = names if training.written is None else list(fields)
     for name, wanted in inputs.items():
         # One input and one field need no names to find each other.
-        field = names[0] if name not in names and len(inputs) == len(names) == 1 else name
-        if field not in names:
+        field = names[0] if name not in known and len(inputs) == len(names) == 1 else name
+        if field not in known:
             report.error(
                 "F0614", f"the data has no field for the model's input `{name}`",
-                training.spans["data"], nearest(name, names),
-                notes=[f"fields of {training.data.title}: {', '.join(names)}"],
+                training.spans["data"], nearest(name, known),
+                notes=[f"fields of {training.data.title}: {', '.join(known)}"],
                 help="give the model's input the name of a field")
         elif reason := _misfit(fields[field], wanted):
             report.error(
@@ -336,12 +423,18 @@ class _Place:
     def at(self, loc: tuple[Any, ...]) -> _Place:
         """The place that an error's location leads to, as far as it is in the tree.
 
-        Pydantic puts the words of unions between the keys; they are passed by.
+        Pydantic puts the words of unions between the keys; they are passed by. What stands
+        beside such a word, as the weight of a loss does, is found there.
         """
-        place = self
+        place = beside = self
         for step in loc:
             node = place.node
+            if not (isinstance(node, Mapping) and step in node) and (
+                    isinstance(beside.node, Mapping) and step in beside.node):
+                place = beside
+                node = place.node
             if isinstance(node, Mapping) and step in node:
+                beside = place
                 place = _Place(node[step], node.key_spans[step], f"`{step}`")
             elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node):
                 place = _Place(node[step], node[step].span, place.key)

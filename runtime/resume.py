@@ -23,7 +23,7 @@ from runtime import folder as files
 from runtime.optim import schedule
 from runtime.optim_document import Call, Run, Steps
 from runtime.recipe import Train
-from runtime.train_parts import Changes
+from runtime.train_parts import Changes, Phase
 
 if TYPE_CHECKING:
     from runtime.checkpoint import Saved
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FREE = ("name", "summary", "source", "facts", "train.checkpoint", "train.early_stop",
         "train.evaluation_batch_size", "train.epochs", "train.log", "train.steps", "search")
 # What `--reschedule` sets free besides.
-SCHEDULE = ("train.optimizer", "train.clip")
+SCHEDULE = ("train.optimizer", "train.clip", "train.phases.optimizer", "train.phases.clip")
 SHOWN = 20  # differences that an error lists
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -102,8 +102,9 @@ class Difference:
 
     def within(self, paths: Sequence[str]) -> bool:
         """Whether it is in one of some parts of the spec."""
-        return any(self.path == path or self.path.startswith((f"{path}.", f"{path}["))
-                   for path in paths)
+        # What is said of each item of a list is said without its number.
+        own = re.sub(r"\[\d+\]", "", self.path)
+        return any(own == path or own.startswith(f"{path}.") for path in paths)
 
 
 def spec_of(program: Program) -> Spec:
@@ -195,6 +196,8 @@ def _schedules(value: Any, before: Run, now: Run, path: str) -> Iterator[tuple[s
             for name, argument in value.arguments.items():
                 yield from _schedules(argument, before, now, f"{path}.{value.name}.{name}")
         case BaseModel():
+            if isinstance(value, Phase):  # its optimiser counts its own updates
+                before, now = value.run(before), value.run(now)
             for name in type(value).model_fields:
                 if f"{path}.{name}" not in FREE:
                     yield from _schedules(getattr(value, name), before, now, f"{path}.{name}")

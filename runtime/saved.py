@@ -23,13 +23,14 @@ from runtime import preprocessing
 from runtime.arrays import arrays_part, is_arrays
 from runtime.batch import Batch
 from runtime.data.arrays import Arrays
-from runtime.data.dataset import Part
+from runtime.data.dataset import Dataset, Part
 from runtime.data.images import SUFFIXES as PICTURES
 from runtime.data.pictures import as_field
 from runtime.data.pipeline import examples
 from runtime.evaluation import measured, measurer
 from runtime.finding import find, summary
 from runtime.inputs import Form, Kind, as_series, as_text, kind_of
+from runtime.optim_document import Run
 from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
 from runtime.report.jsonl import read_events
@@ -37,6 +38,7 @@ from runtime.run import Prepared, prepare
 from runtime.step import PureModel
 from runtime.streams import EVALUATION_STREAMS
 from runtime.tasks.task import Task
+from runtime.tasks.written import Written
 
 Inputs = Sequence[Any] | np.ndarray
 # Examples at once where the recipe's batch is larger or nobody says.
@@ -222,9 +224,18 @@ class Trained:
             part = self.training.data.load().test
         dataset = self.preprocessing.around(part)
         size = max(1, min(batch_size, part.size))
-        means = measured(self.pure, measurer(self.pure, self.task), self.params, self.rest,
+        goal = self._goal(dataset)
+        means = measured(self.pure, measurer(self.pure, goal), self.params, self.rest,
                          examples(part), size, jax.random.key(0)).means()
-        return self.task.finish(means, dataset), self.task.details(means, dataset)
+        return goal.finish(means, dataset), goal.details(means, dataset)
+
+    def _goal(self, dataset: Dataset) -> Task:
+        """What is measured, with what it takes from the data and the length of the run."""
+        goal = self.training.goal
+        if not isinstance(goal, Written):
+            return goal
+        steps, epochs = (self.summary.get(name) or 1 for name in ("steps", "epochs"))
+        return goal.seen(dataset).scheduled(Run(steps, max(1, steps // epochs)))
 
 
 def load(run: str | Path) -> Trained:

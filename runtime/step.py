@@ -109,6 +109,12 @@ class PureModel:
             training=training, key=key, row_mask=batch.rows, watch=watch)
         return outputs, _flat(nnx.state(model, nnx.Not(nnx.Param)))
 
+    def seen(self, batch: Batch) -> Batch:
+        """A batch whose fields are as the model takes them: what its outputs are compared with."""
+        if not self.normalise:
+            return batch
+        return batch._replace(arrays={field: self._read(batch, field) for field in batch.arrays})
+
     def _read(self, batch: Batch, field: str) -> jax.Array:
         """A field of a batch as the model takes it."""
         array, scale = batch.arrays[field], self.normalise.get(field)
@@ -162,7 +168,7 @@ def training_loss(
         batch = augment(batch, changing)
         outputs, rest = model.run(
             params, state.rest, batch, training=True, key=dropping, watch=watch)
-        measured = task.measure(outputs, batch, training=True)
+        measured = task.measure(outputs, model.seen(batch)._replace(step=state.step), training=True)
         total, weight = measured["loss"]
         return total / jnp.where(weight > 0, weight, 1), (rest, measured)
 

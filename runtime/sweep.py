@@ -99,14 +99,14 @@ def plan(spec: str, variant: str, assignments: Sequence[str], trials: int | None
     report.check()
     assert found is not None, "no search and no error"
     search = found.model_copy(update={"trials": trials or found.trials})
-    task = prepared.training.task
+    task = prepared.training.goal
     for path, values in search.space.items():
         for value in values.ends():
             prepare(spec, Report(), variant=variant,
                     assignments=[*assignments, assignment(path, value)])
     metric = search.metric or task.monitor
     highest = (search.goal == "highest") if search.goal else (
-        task.better == "higher" if metric == task.monitor else metric not in LOWER)
+        task.ways[metric] == "higher" if metric in task.ways else metric not in LOWER)
     return Plan(spec, variant, tuple(assignments), search, prepared, metric, highest)
 
 

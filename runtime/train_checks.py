@@ -14,6 +14,7 @@ from compiler.types import TensorType
 from runtime.freezing import check_freezing, frozen
 from runtime.mixing import check_mix
 from runtime.patterns import check_patterns
+from runtime.phase_checks import check_phases
 from runtime.recipe import Training, check_training
 from runtime.tasks.labelling import Labelling
 from runtime.tasks.language_modelling import LanguageModelling
@@ -35,7 +36,7 @@ def check_recipe(
     """
     outputs = {name: value.type for name, value in graph.outputs.items()}
     inputs = check_training(
-        training, {v.name: v.type for v in graph.inputs}, outputs, report)
+        training, {v.name: v.type for v in graph.inputs}, outputs, report, phases=graph.phases)
     check_judges(training, outputs, tree, report)
     _check_marks(training, report)
     if len(inputs) == len(graph.inputs):
@@ -71,8 +72,10 @@ def check_train(
     train, span, fields = training.train, training.spans["train"], training.data.fields()
     check_freezing(train.freeze, train.replace, graph, report, span)
     check_patterns(train.learning_rate_factors, frozen(graph, train.freeze), report, span)
+    if train.phases:
+        check_phases(training, frozen(graph, train.freeze), report)
     if train.mix is not None:
-        check_mix(train.mix, training.task, {n: fields[n] for n in inputs.values()}, report, span)
+        check_mix(train.mix, training.goal, {n: fields[n] for n in inputs.values()}, report, span)
     if train.sequence_length_changes.values:
         _check_lengths({v.name: v.type for v in graph.inputs}, training, report)
     if carrying := next(_carrying(graph), None):
@@ -90,13 +93,13 @@ def check_judges(
         tree: the recipe, for the places.
         report: where errors go.
     """
-    task, train = training.task, training.train
+    task, train = training.goal, training.train
     for name, measure in (("keep", train.best), ("early_stop", train.early_stop)):
         if measure is None:
             continue
         span = place_of(tree, "train", name, "metric")
         if check_figure(measure.metric, training, outputs, report, span) and (
-                measure.resolved(task.monitor, task.better) is None):
+                measure.resolved(task.monitor, task.ways) is None):
             report.error("F0611", f"`{name}` does not say which way {measure.metric} is better",
                          span, help="add `mode: higher` or `mode: lower`")
 
@@ -117,12 +120,14 @@ def check_figure(
     # The parts of a loss made of several functions, from Python, are known only there.
     if name is None or name.startswith("loss/"):
         return True
-    known = training.task.figures(outputs)
+    goal = training.goal
+    known = goal.figures(outputs)
     if name in known:
         return True
-    report.error("F0611", f"`{name}` is not a figure of {training.task.word}", span,
+    of = "of this recipe" if training.written else f"of {goal.word}"
+    report.error("F0611", f"`{name}` is not a figure {of}", span,
                  nearest(name, known), notes=[f"its figures: {', '.join(known)}"],
-                 help=f"say `metric: {training.task.monitor}`, or another of them")
+                 help=f"say `metric: {goal.monitor}`, or another of them")
     return False
 
 

@@ -9,11 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from runtime.optim_document import AMOUNT, Call, Steps, read_steps
+from runtime.optim_document import AMOUNT, Call, Optimizer, Run, Steps, read_steps
 from runtime.section import Section, problem
 
 Positive = Annotated[int, Field(gt=0)]
@@ -80,6 +87,43 @@ class Average(Section):
         """The decay alone, or the fields."""
         fields = handler(schema)
         return {"anyOf": [handler.resolve_ref_schema(fields)["properties"]["decay"], fields]}
+
+
+def _listed(value: Any) -> Any:
+    """One text as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[
+    list[Annotated[str, Field(min_length=1)]], Field(min_length=1), BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {
+        "type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}]})]
+
+
+class Phase(Section):
+    """One turn of a step of training: some losses, and the parameters that make them small."""
+
+    minimise: Texts = Field(description="the names of the losses whose sum is made small")
+    update: Texts = Field(
+        description="patterns of the parameters that this phase trains: `generator`, "
+                    "`[encoder, decoder.*]`")
+    optimizer: Optimizer = Field(
+        description="one of optax's optimisers by name, or a chain of its transformations")
+    steps: Positive = Field(
+        default=1, description="how many updates it makes in its turn, all on the same batch")
+    every: Positive = Field(
+        default=1, description="that it has its turn in each so many-th step only")
+    clip: Clip | None = Field(default=None, description="what large gradients are cut down to")
+    ema: Average | None = Field(
+        default=None, description="average the parameters that it trains over the steps: `0.999`")
+
+    def run(self, run: Run) -> Run:
+        """How long the run is, in updates of this phase."""
+        def updates(steps: int) -> int:
+            return steps // self.every * self.steps
+
+        return Run(updates(run.steps), updates(run.steps_per_epoch),
+                   tuple(map(updates, run.epoch_ends)))
 
 
 class Mix(Section):

@@ -10,6 +10,7 @@ from pydantic import Field
 from compiler.diagnostics import Report, nearest
 from compiler.source import Span
 from compiler.types import TensorType
+from runtime.policies import Mode
 from runtime.section import Choice
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
     from runtime.data.dataset import Dataset, Meaning, Part
+    from runtime.optim_document import Run
     from runtime.saved import Trained
     from runtime.tasks.drawing import Drawing
 
@@ -36,6 +38,13 @@ class Task(Choice):
     better: ClassVar[Literal["higher", "lower"]]
     # Whether its loss understands examples that were mixed with others (mixup, CutMix).
     mixes: ClassVar[bool] = False
+    # Whether it has a loss of its own, or is for a recipe that writes the losses out.
+    has_loss: ClassVar[bool] = True
+
+    @property
+    def ways(self) -> Mapping[str, Mode]:
+        """Which way its figures are better, where that is known; `monitor` is among them."""
+        return {"loss": "lower", self.monitor: self.better}
 
     def chosen(self, outputs: Mapping[str, Any]) -> str:
         """The name of the output that the task is about; the main output stands first."""
@@ -79,6 +88,10 @@ class Task(Choice):
         """
         return self
 
+    def scheduled(self, run: Run) -> Self:
+        """The task with what it takes from the length of the run, such as weights that change."""
+        return self
+
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
     ) -> Measured:
@@ -86,7 +99,7 @@ class Task(Choice):
 
         Args:
             outputs: the model's outputs by name.
-            batch: the examples; rows that do not count add nothing.
+            batch: the examples, as the model takes them; rows that do not count add nothing.
             training: whether `loss` is the one to minimise, with smoothing and the
                 auxiliary heads, or the plain one.
         """

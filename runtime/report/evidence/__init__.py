@@ -15,6 +15,7 @@ from runtime.report.evidence.classes import labels
 from runtime.report.evidence.label_sets import label_sets
 from runtime.report.evidence.masks import masks
 from runtime.report.evidence.numbers import forecasts, values
+from runtime.report.evidence.outputs import outputs
 from runtime.report.evidence.seen import LOOKED_AT, Seen
 from runtime.report.evidence.tags import tags
 from runtime.report.evidence.texts import texts
@@ -22,7 +23,8 @@ from runtime.saved import Trained
 
 WAYS: Mapping[str, Callable[[Seen], str]] = {
     "classification": labels, "multi_label": label_sets, "regression": values, "tagging": tags,
-    "segmentation": masks, "forecasting": forecasts, "language_modelling": texts}
+    "segmentation": masks, "forecasting": forecasts, "language_modelling": texts,
+    "written": outputs}
 
 
 def evidence(trained: Trained, dataset: Dataset, details: Mapping[str, Any]) -> str:
