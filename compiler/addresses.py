@@ -271,7 +271,7 @@ def _inside(
         else:  # transparent: its layers belong to the scope around
             yield _Step(segment, spot)
             yield from _steps(listed(item, word), numbers)
-    elif word in ("layers", "output") and "layers" in fields:
+    elif word in ("layers", "output", "scan") and "layers" in fields:
         yield _Step(segment, spot, lambda: _steps(listed(fields, "layers"), Counter()))
     elif word in ("for", "repeat") and "layers" in fields:
         yield from _loop(fields, spot, is_named)

@@ -17,6 +17,7 @@ from compiler.params import LayersValue
 from compiler.parse import Mapping as MapNode
 from compiler.parse import Scalar
 from compiler.parse import Sequence as SequenceNode
+from compiler.scans import scan
 from compiler.scope import Scope
 from compiler.spec import Choose, Loop, Repeat
 from compiler.spec import Each as EachSection
@@ -45,6 +46,8 @@ def construct(
             return _head(e, layer, place, arriving)
         case "each":
             return _each(e, layer, place, arriving)
+        case "scan":
+            return scan(e, layer, place, arriving)
         case "insert":
             return _insert(e, layer, place, arriving)
         case "choose":

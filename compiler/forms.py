@@ -20,9 +20,10 @@ from compiler.names import layer_name_problem, value_name_problem
 from compiler.ops import operator
 from compiler.ops.base import Operator
 from compiler.parse import Mapping, Node, Scalar, Sequence, plain
+from compiler.scan_forms import check_scan
 from compiler.scope import check_names
 from compiler.source import Span
-from compiler.spec import Choose, Each, Head, Loop, Repeat, Section
+from compiler.spec import Choose, Each, Head, Loop, Repeat, Scan, Section
 from compiler.validate import UNKNOWN, validate
 from compiler.wording import field_names, near, shown, some
 
@@ -314,6 +315,11 @@ class Form:
                 return self.made(
                     "each", branches={"layers": self.read(section.layers, False)}, section=section
                 )
+            case Scan():
+                check_scan(section, value, report)
+                return self.made(
+                    "scan", branches={"layers": self.read(section.layers, False)}, section=section
+                )
         return None
 
     def choose(self, section: Choose, value: Mapping) -> LayerSpec | None:
@@ -364,6 +370,7 @@ _EXAMPLES = {
     "choose": "value: =kind, cases: {basic: [...], wide: [...]}",
     "output": "name: aux, layers: [...]",
     "layers": "each: time, layers: [...]",
+    "scan": "over: {token: target}, carry: {h: encoder.state}, layers: [...]",
 }
 
 

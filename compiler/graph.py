@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compiler.ops.base import Operator
+from compiler.ops.search import Search
 from compiler.source import Span
 from compiler.types import TensorType
 
@@ -73,7 +74,49 @@ class Each:
     graph: Graph
 
 
-Operation = Operator | Call | Each
+@dataclass(frozen=True, eq=False, slots=True)
+class Scan:
+    """Step a graph through time: every step sees what the one before left.
+
+    The graph's inputs are a step of each sequence, then the states that begin as a tensor, then
+    what stays the same at all steps; the node's inputs are the same without their steps. States
+    that begin as zeros come last, and have no input of the node. The graph's outputs are
+    `output`, the author's taps, and `next.NAME` for each state.
+
+    Attributes:
+        graph: the body.
+        over: the names of the graph's inputs that are a step of a sequence.
+        carry: the names of those that are states.
+        zeros: the states that begin as zeros.
+        sample: how often a step of training sees its own last choice instead of what is given.
+        decode: how to search, where the body chooses its next input itself.
+    """
+
+    graph: Graph
+    over: tuple[str, ...]
+    carry: tuple[str, ...] = ()
+    zeros: tuple[str, ...] = ()
+    sample: float = 0.0
+    decode: Search | None = None
+
+    def source(self, output: str) -> str:
+        """The output of the body that an output of the node comes of.
+
+        `output` and the taps are those of every step; `last` is the last step's output, and a
+        state's name what it is in the end.
+        """
+        if output in self.carry:
+            return f"next.{output}"
+        return "output" if output == "last" else output
+
+    def is_sequence(self, output: str) -> bool:
+        """Whether an output of the node has all steps."""
+        return output != "last" and output not in self.carry
+
+
+# What runs a graph of its own.
+Region = Call | Each | Scan
+Operation = Operator | Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +203,7 @@ class Graph:
 
 def subgraph(node: Node) -> Graph | None:
     """The graph that a node runs, where it is a call."""
-    return node.operation.graph if isinstance(node.operation, Call | Each) else None
+    return node.operation.graph if isinstance(node.operation, Region) else None
 
 
 def active(during: During, training: bool) -> bool:

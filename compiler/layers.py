@@ -13,20 +13,20 @@ from compiler.ops import FAMILIES, WORDS, operator
 from compiler.ops.base import Operator
 from compiler.parse import Mapping, Node, Scalar
 from compiler.source import Span
-from compiler.spec import Choose, Each, Head, Loop, Repeat, Section
+from compiler.spec import Choose, Each, Head, Loop, Repeat, Scan, Section
 from compiler.wording import field_names
 
 JOINS = FAMILIES["combine"]
-STRUCTURE = ("for", "repeat", "choose", "layers", "output", "residual")
+STRUCTURE = ("for", "repeat", "choose", "layers", "output", "residual", "scan")
 SECTIONS: dict[str, type[Section]] = {
     "for": Loop,
     "repeat": Repeat,
     "choose": Choose,
     "output": Head,
     "layers": Each,
+    "scan": Scan,
 }
 RESERVED_WORDS = {
-    "scan": "stepping a body through time comes with a later version",
     "log_mel": "audio features come with a later version",
 }
 

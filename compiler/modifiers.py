@@ -16,8 +16,8 @@ MODIFIERS = ("name", "from", "when", "weights", "during", "freeze", "init", "rem
 ONLY_BESIDE = {
     "weights": ("operator", "block", "join"),
     "init": ("operator", "join"),
-    "remat": ("operator", "block"),
-    "was": ("operator", "block"),
+    "remat": ("operator", "block", "scan"),
+    "was": ("operator", "block", "scan"),
 }
 
 

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from compiler.graph import Call, During, Each, Graph, Node, active
+from compiler.graph import Call, During, Each, Graph, Node, Region, Scan, active
 from compiler.ops.base import Operator, Window
 from compiler.printer import fields_of
 from compiler.types import TensorType
@@ -131,7 +131,7 @@ class Plan:
     training: bool
     batch: int
     rows: tuple[Row, ...]
-    blocks: Mapping[str, Call | Each]
+    blocks: Mapping[str, Region]
     totals: Totals
 
 
@@ -191,7 +191,9 @@ class _Place:
     Attributes:
         path, weights: what paths of layers and of parameters begin with.
         during, runs, frozen: as in `Row`.
-        times: how often it runs for one example: the steps of an `each`.
+        times: how often it runs for one example: the steps of an `each` or a `scan`.
+        at_once: how many of these runs are in memory side by side: the steps of an `each`.
+        turns: how many of them wait for each other: the steps of a `scan`.
     """
 
     path: str = ""
@@ -200,19 +202,26 @@ class _Place:
     runs: bool = True
     frozen: bool = False
     times: int = 1
+    at_once: int = 1
+    turns: int = 1
 
     def at(self, node: Node, training: bool) -> _Place:
         """The place of a node here."""
-        times = self.times
+        times, at_once, turns = self.times, self.at_once, self.turns
         if isinstance(node.operation, Each):
             size = node.inputs[0].type.size(node.operation.axis)
             assert isinstance(size, int)
-            times *= size
+            times, at_once = times * size, at_once * size
+        elif isinstance(node.operation, Scan):
+            size = node.inputs[0].type.length
+            assert isinstance(size, int)
+            times, turns = times * size, turns * size
         return _Place(
             f"{self.path}.{node.path}" if self.path else node.path,
             f"{self.weights}.{node.weights}" if self.weights else node.weights,
             node.during if self.during == "always" else self.during,
-            self.runs and active(node.during, training), self.frozen or node.freeze, times)
+            self.runs and active(node.during, training), self.frozen or node.freeze, times,
+            at_once, turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +249,7 @@ class _Walk:
     def __init__(self, graph: Graph, training: bool, costs: dict[int, _Cost]):
         self.training = training
         self.rows: list[Row] = []
-        self.blocks: dict[str, Call | Each] = {}
+        self.blocks: dict[str, Region] = {}
         self.again = 0
         self._sizes: list[int] = []  # bytes of each slot
         self._uses: list[tuple[set[int], set[int]]] = []  # slots read, slots made, by each layer
@@ -268,6 +277,8 @@ class _Walk:
             inputs = tuple(values[id(v)] for v in node.inputs)
             if isinstance(node.operation, Operator):
                 made = self._layer(node, node.operation, inputs, here)
+            elif isinstance(node.operation, Scan):
+                made = self._scan(node, node.operation, inputs, here)
             else:
                 made = self._call(node, node.operation, inputs, here)
             first, *_ = node.outputs.values()
@@ -288,6 +299,36 @@ class _Walk:
             self.kept = before + sum(self._sizes[t.slot] for t in made)
         return made
 
+    def _scan(self, node: Node, scan: Scan, inputs: tuple[_Tensor, ...], here: _Place,
+              ) -> tuple[_Tensor, ...]:
+        """A body that runs once for every step; its sequences are as long as what they come of."""
+        self.blocks[here.path] = scan
+        before = self.kept
+        depth = max(t.depth for t in inputs)
+        over = len(scan.over)
+        arriving = [replace(t, depth=depth, reaches=_whole(t.reaches) if i < over else t.reaches)
+                    for i, t in enumerate(inputs)]
+        arriving += [self._made(here.at_once * _bytes(v.type), depth, {})
+                     for v in scan.graph.inputs[len(inputs):]]
+        values = self._graph(scan.graph, tuple(arriving), here)
+        results = {name: values[id(v)] for name, v in scan.graph.outputs.items()}
+        steps = node.inputs[0].type.length
+        assert isinstance(steps, int)
+        chain = max(t.depth for t in results.values()) - depth
+        seen: dict[tuple[str, str], Reach] = {}
+        for tensor in results.values():  # through the states every result sees all of them
+            for key, reach in tensor.reaches.items():
+                seen[key] = _wider(seen[key], reach) if key in seen else reach
+        size = here.at_once if here.runs else 0
+        made = tuple(self._made(size * _bytes(v.type), depth + steps * chain, seen)
+                     for v in node.outputs.values())
+        if here.runs:
+            self._uses.append(({t.slot for t in results.values()}, {t.slot for t in made}))
+        if node.remat:
+            self.again = max(self.again, (self.kept - before) // steps)
+            self.kept = before + sum(self._sizes[t.slot] for t in made)
+        return made
+
     def _layer(self, node: Node, op: Operator, inputs: tuple[_Tensor, ...], here: _Place,
                ) -> tuple[_Tensor, ...]:
         cost = self._cost(node, op)
@@ -302,7 +343,7 @@ class _Walk:
         if renames:
             made = (_Tensor(inputs[0].slot, depth, reaches),)
         else:
-            times = here.times if here.runs else 0
+            times = here.at_once if here.runs else 0
             made = tuple(self._made(times * _bytes(t), depth, reaches) for t in types)
         if not idle:
             self.kept += here.times * cost.saved * FLOAT_BYTES
@@ -312,8 +353,9 @@ class _Walk:
         self.rows.append(Row(
             here.path, op, tuple(v.type for v in node.inputs), types[0],
             cost.params if owns else 0, cost.buffers if owns else 0,
-            here.times * cost.macs if here.runs else 0, steps, reaches, here.during, here.runs,
-            here.frozen, here.weights if not owns and cost.params + cost.buffers else "",
+            here.times * cost.macs if here.runs else 0, here.turns * steps, reaches, here.during,
+            here.runs, here.frozen,
+            here.weights if not owns and cost.params + cost.buffers else "",
             here.weights))
         return made
 
@@ -373,6 +415,12 @@ class _Walk:
 
 def _bytes(tensor: TensorType) -> int:
     return tensor.elements * _BYTES[tensor.dtype]
+
+
+def _whole(reaches: Reaches) -> Reaches:
+    """Everything along time: what a step that has seen all before it depends on."""
+    return {key: replace(reach, size=None) if key[1] == "time" else reach
+            for key, reach in reaches.items()}
 
 
 def _wider(a: Reach, b: Reach) -> Reach:

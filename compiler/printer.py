@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel
 
-from compiler.graph import Call, Each, FoldedNorm, Graph, Node, WeightTransform, subgraph
+from compiler.graph import Call, Each, FoldedNorm, Graph, Node, Scan, WeightTransform, subgraph
 from compiler.ops.base import Init, Operator, Parameter
 from compiler.params import LayersValue
 from compiler.tree import Mapping as MapNode
@@ -119,6 +119,9 @@ def _line(node: Node, names: Mapping[int, tuple[Graph, str, Mapping[str, Any]]])
             what = f"{op.word} {{{fields}}}" if fields else op.word
         case Each(axis=axis, graph=inner):
             what = f"each {axis} {names[id(inner)][1]}"
+        case Scan(graph=inner) as scan:
+            fields = pairs(scan_fields(scan))
+            what = f"scan {names[id(inner)][1]} {{{fields}}}"
         case Call(graph=inner):
             what = f"call {names[id(inner)][1]}"
     types = ", ".join((f"{name} " if len(node.outputs) > 1 else "") + str(value.type)
@@ -134,6 +137,13 @@ def _line(node: Node, names: Mapping[int, tuple[Graph, str, Mapping[str, Any]]])
     }
     told = pairs({key: value for key, value in marks.items() if value})
     return f"{line}  | {told}" if told else line
+
+
+def scan_fields(scan: Scan) -> dict[str, Any]:
+    """What a scan does beside running its body."""
+    fields = {"over": scan.over, "carry": scan.carry, "zeros": scan.zeros, "sample": scan.sample,
+              "decode": scan.decode}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _sources(transform: WeightTransform | None) -> str:

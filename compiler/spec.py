@@ -186,6 +186,29 @@ class Head(Section):
     layers: Raw = Field(None, description="its layers; none gives the flow itself")
 
 
+class Scan(Section):
+    """`scan`: a body that steps through time, every step after the one before."""
+
+    over: Raw = Field(None, description=(
+        "the sequences to step through: an earlier tensor for the name that a step of it has; "
+        "what arrives, as `x`, where not given"))
+    carry: Raw = Field(None, description=(
+        "the states: for each name what it begins with, an earlier tensor or `{zeros: SIZE}`"))
+    layers: Raw = Field(description="the layers of one step")
+    next: Raw = Field(None, description=(
+        "for states whose next value is not of the layer of their name: the name in the body"))
+    outputs: Raw = Field(None, description="further results of every step: a name of the body each")
+    sample: Raw = Field(None, description=(
+        "in training, how often a step sees its own last choice instead of the given symbol"))
+    decode: Raw = Field(None, description="how to search, where nothing is given to step through")
+
+
+class Zeros(Section):
+    """A state that begins as zeros."""
+
+    zeros: Raw = Field(description="its size, or a list of sizes")
+
+
 class Each(Section):
     """`layers` with `each`: every step of an axis apart."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from compiler.diagnostics import Report, nearest
-from compiler.graph import Call, Each, Graph, Node, subgraph
+from compiler.graph import Call, Each, Graph, Node, Scan, subgraph
 from compiler.ops.base import Operator
 from compiler.program import Program
 from compiler.source import Span
@@ -32,7 +32,7 @@ def _frozen(node: Node, patterns: Sequence[str], path: str) -> Node:
     if any(matches(pattern, path) for pattern in patterns):
         return replace(node, freeze=True)
     match node.operation:
-        case Call(graph=inner) | Each(graph=inner) as operation:
+        case Call(graph=inner) | Each(graph=inner) | Scan(graph=inner) as operation:
             changed = frozen(inner, patterns, f"{path}.")
             return node if changed is inner else replace(
                 node, operation=replace(operation, graph=changed))

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from compiler.graph import Call, Each, Graph, Node, active
+from compiler.graph import Call, Each, Graph, Node, Scan, active
 from compiler.lower.context import Context
 from compiler.lower.layer import Layer, apply
+from compiler.lower.scan import run_scan
 from compiler.lower.tensor import Tensor
 from compiler.ops.base import Operator, Parameter
 
@@ -101,7 +102,7 @@ class GraphModule(nnx.Module):
             results = _apply(node, module, inputs, context.inside(node.path))
             context.watch(node.path, [tensor.filled(0) for tensor in results.values()])
             return results
-        if not node.remat:
+        if not node.remat or isinstance(node.operation, Scan):  # which does so step by step
             return _apply(node, module, inputs, context)
 
         def again(module: Any, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -123,6 +124,8 @@ def _apply(
             return module.execute(inputs, context)
         case Each(axis=axis):
             return {"output": _each_step(module, axis, inputs[0], context)}
+        case Scan() as scan:
+            return run_scan(scan, module, inputs, node.outputs, context, node.remat)
         case op:
             result = apply(op, module, inputs, context)
             results = result if isinstance(result, tuple) else (result,)
@@ -301,6 +304,9 @@ def is_random(graph: Graph, when: str = "") -> bool:
         match node.operation:
             case Call(graph=inner) | Each(graph=inner):
                 if is_random(inner, when):
+                    return True
+            case Scan(graph=inner, sample=sample):
+                if is_random(inner, when) or (sample > 0 and not when):
                     return True
             case op:
                 if op.random == "always" or (op.random == "training" and not when):

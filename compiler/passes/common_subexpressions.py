@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from compiler.graph import Call, Each, Graph, Node, Value, subgraph
+from compiler.graph import Call, Each, Graph, Node, Scan, Value, subgraph
 from compiler.ops.base import Operator
 from compiler.passes.rewrite import owns, parameters, reading, rewrite, with_nodes
 
@@ -41,6 +41,8 @@ def _key(node: Node) -> Hashable:
             what = ("call", id(inner), file)
         case Each(axis=axis, graph=inner):
             what = ("each", axis, id(inner))
+        case Scan() as scan:
+            what = ("scan", id(scan))  # two with equal bodies are rare: each stays
         case op:
             what = ("operator", type(op), repr(op))  # a user's operator may not be hashable
     return (what, tuple(map(id, node.inputs)), tuple(node.outputs), node.during, node.freeze,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from compiler.graph import Call, Each, Graph, Node, Value, graphs, subgraph
+from compiler.graph import Graph, Node, Region, Value, graphs, subgraph
 from compiler.ops.base import Operator, Parameter
 
 
@@ -29,7 +29,7 @@ def rewrite(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
 
 def _calling(node: Node, done: Mapping[int, Graph]) -> Node:
     """A node that calls the changed graph."""
-    if not isinstance(node.operation, Call | Each):
+    if not isinstance(node.operation, Region):
         return node
     new = done[id(node.operation.graph)]
     if new is node.operation.graph:

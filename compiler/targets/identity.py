@@ -29,7 +29,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from compiler.graph import Each, Graph, Node, subgraph
+from compiler.graph import Each, Graph, Node, Scan, subgraph
 from compiler.ops.base import Operator, PerAxis
 from compiler.types import TensorType
 
@@ -103,6 +103,8 @@ class _Network:
         """The keys of what a node makes of its inputs' keys, by output name."""
         if (inner := subgraph(node)) is None:
             return self.operated(node, given, prefix, frozen)
+        if isinstance(node.operation, Scan):
+            return self.stepped(node, node.operation, given, prefix, frozen)
         axis = node.operation.axis if isinstance(node.operation, Each) else ""
         if axis:
             given = [_digest("step", axis, key) for key in given]
@@ -110,6 +112,27 @@ class _Network:
         self.add(inner, keys, f"{prefix}{node.weights}.", frozen)
         made = {name: keys[id(value)] for name, value in inner.outputs.items()}
         return {name: _digest("steps", axis, key) for name, key in made.items()} if axis else made
+
+    def stepped(
+        self, node: Node, scan: Scan, given: list[str], prefix: str, frozen: bool,
+    ) -> Mapping[str, str]:
+        """The keys of what a scan makes: its states are told by what becomes of them."""
+        given += ["zeros"] * (len(scan.graph.inputs) - len(given))
+        keys: dict[int, str] = {}
+        number = {name: i for i, name in enumerate((*scan.over, *scan.carry))}
+        for value, key in zip(scan.graph.inputs, given):
+            role = ("step" if value.name in scan.over else
+                    "state" if value.name in scan.carry else "")
+            keys[id(value)] = _digest(role, number[value.name], str(value.type), key) if (
+                role) else key
+        self.add(scan.graph, keys, f"{prefix}{node.weights}.", frozen)
+        made = {name: keys[id(value)] for name, value in scan.graph.outputs.items()}
+        search = scan.decode.model_dump(mode="json") if scan.decode else None
+        whole = _digest("scan", [made[f"next.{name}"] for name in scan.carry], scan.sample, search)
+        if scan.sample:  # what it draws is its own
+            whole = _digest("use", made["output"], whole)
+        return {name: _digest("steps" if scan.is_sequence(name) else "end", whole,
+                              made[scan.source(name)]) for name in node.outputs}
 
     def operated(
         self, node: Node, given: list[str], prefix: str, frozen: bool,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
-from compiler.graph import Call, Each, Graph
+from compiler.graph import Call, Each, Graph, Scan
 from compiler.ops.activation import Elementwise, Prelu, Scale
 from compiler.ops.base import Operator, Parameter
 from compiler.ops.dense import Dense
@@ -109,6 +109,11 @@ def _walk(graph: Graph, prefix: str, pasts: Pasts, count: _Count) -> Iterator[Sl
                 inside = {id(v): past for v, past in zip(inner.inputs, given)}
                 yield from _walk(inner, f"{path}.", inside, count)
                 pasts |= {id(v): inside.get(id(inner.outputs[name]), _Past())
+                          for name, v in node.outputs.items()}
+            case Scan(graph=inner) as scan:
+                inside = {id(v): past for v, past in zip(inner.inputs, given)}
+                yield from _walk(inner, f"{path}.", inside, count)
+                pasts |= {id(v): inside.get(id(inner.outputs[scan.source(name)]), _Past())
                           for name, v in node.outputs.items()}
             case op:
                 types = tuple(v.type for v in node.inputs)

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from compiler.graph import Call, Each, Graph, Node, Value, subgraph
+from compiler.graph import Call, Each, Graph, Node, Operation, Scan, Value, subgraph
 from compiler.ops.base import Operator
 from compiler.plan import Plan, make_plan, unknown_inputs
-from compiler.printer import fields_of, pairs
+from compiler.printer import fields_of, pairs, scan_fields
 from compiler.targets.drawing.boxes import Box, Scene, Scope, Wire
 from compiler.targets.drawing.compact import compacted, plain_block, plain_group
 
@@ -225,19 +225,26 @@ def _chosen(steps: Sequence[str], node: Node) -> str:
             word = block
         case Each():
             word = "layers"
+        case Scan():
+            word = "scan"
         case op:
             word = op.word
     *others, last = steps
     return ".".join(steps if not re.fullmatch(rf"{re.escape(word)}_\d+", last) else others)
 
 
-def _told(operation: Operator | Call | Each) -> tuple[str, str, str]:
+def _told(operation: Operation) -> tuple[str, str, str]:
     """The word of a layer, what it does in a few words ("conv 64, kernel 3"), and in all."""
     match operation:
         case Call(block=block, params=params):
             word, main, fields = block, next(iter(params), None), dict(params)
         case Each(axis=axis):
             return "each", f"each {axis}", f"each {axis}"
+        case Scan() as scan:
+            fields = scan_fields(scan)
+            states = f", carry {', '.join(scan.carry)}" if scan.carry else ""
+            return ("scan", f"scan {', '.join(scan.over)}{states}",
+                    f"scan: {{{pairs(fields)}}}")
         case op:
             word, main, fields = op.word, op.main, fields_of(op)
     full = f"{word}: {{{pairs(fields)}}}" if fields else word

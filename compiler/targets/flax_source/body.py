@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from compiler.graph import Call, Each, Graph, Node
+from compiler.diagnostics import SpecError, diagnostic
+from compiler.graph import Call, Each, Graph, Node, Scan
 from compiler.ops.base import Operator
 from compiler.targets.flax_source.code import Code
 from compiler.targets.flax_source.items import Body, Item, Ref
@@ -68,6 +69,10 @@ class Converter:
                 item = self._call(node, given, common)
             case Each():
                 item = self._each(node, given, common)
+            case Scan():
+                raise SpecError([diagnostic(
+                    "F0910", f"`scan` at `{node.path}` cannot be ejected", node.origin.span,
+                    help="`flaxspec build` makes the whole model an ordinary nnx.Module")])
         if item.frozen and item.owns:
             self.file.need("frozen")
         if item.remat and item.owns and "{self}(" in item.run.text:

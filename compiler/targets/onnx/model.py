@@ -10,7 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from compiler.diagnostics import Label, SpecError, diagnostic
-from compiler.graph import Call, Each, Graph, Node, Value
+from compiler.graph import Call, Each, Graph, Node, Scan, Value
 from compiler.ops.base import Operator
 from compiler.targets.onnx.builder import (
     TYPES,
@@ -190,6 +190,12 @@ def _layers(
                 result = own[id(next(iter(inner.outputs.values())))]
                 (value,) = node.outputs.values()
                 results = [_batch_as_steps(g, result, inputs[0], axis, value.type)]
+            case Scan():
+                refused.append((node, Refused(
+                    "`scan` cannot be exported to ONNX",
+                    "export StableHLO instead: `flaxspec export --to stablehlo`")))
+                lengths = inputs[0].lengths
+                results = [made(inputs[0].name, v.type, lengths) for v in node.outputs.values()]
             case op:
                 g.place = f"{path}{node.path}"
                 results = _layer(g, node, op, inputs, arrays, prefix, refused)

@@ -1,0 +1,344 @@
+"""`scan`: a body stepped through time is the body written out, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compiler.diagnostics import Report, SpecError
+from compiler.graph import Scan
+from compiler.lower.build import build_model, build_spec
+from compiler.lower.context import Context
+from compiler.lower.tensor import Tensor
+from compiler.passes import EVALUATION, optimise
+from compiler.pipeline import Request, graph_of, make_graph, make_program
+from compiler.plan import make_plan
+from compiler.printer import graph_text
+from compiler.source import Source
+
+TRANSLATOR = """
+flaxspec: 1
+name: translator
+params: {vocabulary: 7, units: 4, sample: 0.0, rate: 0.0}
+inputs:
+  source: {kind: tokens, vocabulary: 6, length: any}
+  target: {kind: tokens, vocabulary: =vocabulary, length: any}
+model:
+  - {embed: {units: =units}, from: source}
+  - {gru: {units: =units}, name: encoder}
+  - {shift: {time: 1, fill: 1}, from: target, name: before}
+  - scan:
+      over: {token: before}
+      carry: {h: encoder.state}
+      layers:
+        - embed: {units: =units}
+        - dropout: =rate
+        - {gru_cell: {units: =units, state: h}, name: h}
+        - {attention: {memory: encoder.sequence, score: additive}, name: look}
+        - concat: [h, look]
+        - dense: =vocabulary
+      outputs: {looked: look}
+      sample: =sample
+      decode: {beam: 3, start: 1, end: 2, length: 6}
+    name: decoder
+outputs: {logits: decoder, looked: decoder.looked, last: decoder.last, state: decoder.h}
+"""
+
+SOURCE = np.array([[1, 2, 3, 4, 5], [5, 4, 3, 0, 0], [2, 2, 0, 0, 0]])
+TARGET = np.array([[3, 4, 5, 2], [6, 2, 0, 0], [3, 3, 2, 0]])
+LENGTHS = {"source": np.array([5, 3, 2]), "target": np.array([4, 2, 3])}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "translator.yaml"
+    path.write_text(TRANSLATOR)
+    return path
+
+
+def body_step(model: Any, token: Any, h: Any, memory: Tensor, training: bool = False) -> Any:
+    """One step of the translator's body, by hand."""
+    decoder, context = model.decoder, Context(training=training)
+    x = decoder.embed_1(Tensor(jnp.asarray(token), ()), context=context)
+    h = decoder.h(x, h, context=context)[0]
+    look = decoder.look(h, memory, context=context)
+    both = h.with_array(jnp.concatenate([h.array, look.array], -1))
+    return decoder.dense_1(both, context=context), h, look
+
+
+def test_every_step_is_the_body_and_a_row_stands_still_behind_its_end(spec: Path) -> None:
+    model = build_spec(spec)
+    found = model(source=SOURCE, target=TARGET, lengths=LENGTHS)
+    x = model.embed_1(Tensor(jnp.asarray(SOURCE), ("time",), jnp.asarray(LENGTHS["source"])))
+    memory, _, state = model.encoder(x)
+    before = np.concatenate([np.ones((3, 1), int), TARGET[:, :-1]], 1)
+    h, end = state, np.array(state.array)
+    for t in range(4):
+        logits, h, look = body_step(model, before[:, t], h, memory)
+        real = t < LENGTHS["target"]
+        for name, step in (("logits", logits), ("looked", look)):
+            expected = np.where(real[:, None], step.array, 0)
+            np.testing.assert_allclose(found[name][:, t], expected, rtol=1e-5, atol=1e-6)
+        end = np.where(real[:, None], h.array, end)
+        last = logits.array[LENGTHS["target"] == t + 1]
+        np.testing.assert_allclose(found["last"][LENGTHS["target"] == t + 1], last, rtol=1e-5)
+    np.testing.assert_allclose(found["state"], end, rtol=1e-5, atol=1e-6)
+
+
+def test_padded_steps_change_no_result_and_no_gradient(spec: Path) -> None:
+    model = build_spec(spec)
+    graphdef, state = nnx.split(model)
+
+    def loss(state: Any, source: Any, target: Any) -> Any:
+        outputs = nnx.merge(graphdef, state)(source=source, target=target, lengths=LENGTHS)
+        return sum((x**2).sum() for x in outputs.values())
+
+    other = np.where(np.arange(5) < LENGTHS["source"][:, None], SOURCE, 5)
+    further = np.where(np.arange(4) < LENGTHS["target"][:, None], TARGET, 6)
+    run = jax.jit(jax.value_and_grad(loss))
+    found, again = (jax.tree.leaves(run(state, *texts))
+                    for texts in ((SOURCE, TARGET), (other, further)))
+    for a, b in zip(found, again, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+BODIES = {
+    "rnn": ("- {rnn_cell: {units: 3, state: h}, name: h}", "{zeros: 3}", ""),
+    "lstm": ("- {lstm_cell: {units: 3, state: h}, name: h}\n        - dense: 2", "{zeros: 6}", ""),
+    "gru": ("- {gru_cell: {units: 3, state: h}, name: new}", "{zeros: 3}", "next: {h: new}"),
+    "sum": ("- {add: [x, h], name: h}\n        - tanh", "{zeros: 2}", ""),
+    "fed": ("- concat: [x, h]\n        - {dense: 4, name: h}\n        - gelu", "{zeros: 4}", ""),
+}
+
+
+def body_model(kind: str) -> Any:
+    layers, begin, more = BODIES[kind]
+    text = f"""
+flaxspec: 1
+inputs: {{x: {{axes: [time, channels], shape: [any, 2]}}}}
+model:
+  - scan:
+      carry: {{h: {begin}}}
+      layers:
+        {layers}
+      {more}
+    name: steps
+outputs: {{all: steps, end: steps.h}}
+"""
+    report = Report()
+    graph = optimise(graph_of(make_program(Request(Source("scan.yaml", text)), report), report))
+    with jax.enable_x64(True):
+        return build_model(graph, dtype=jnp.float64, param_dtype=jnp.float64)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_a_scan_is_the_unrolled_loop_in_results_and_gradients(kind: str) -> None:
+    model = body_model(kind)
+    scan = model.graph.nodes[0].operation
+    assert isinstance(scan, Scan)
+
+    graphdef, state = nnx.split(model)
+
+    def scanned(state: Any, x: Any, lengths: Any) -> Any:
+        outputs = nnx.merge(graphdef, state)(x, lengths=lengths)
+        return jnp.concatenate([outputs["all"].reshape(2, -1), outputs["end"]], -1)
+
+    def unrolled(state: Any, x: Any, lengths: Any) -> Any:
+        body = nnx.merge(graphdef, state).steps
+        h = jnp.zeros((2, *scan.graph.inputs[1].type.shape))
+        steps = []
+        for t in range(4):
+            made = body.execute((Tensor(x[:, t], ("channels",)), Tensor(h, ("channels",))),
+                                Context())
+            real = (t < lengths)[:, None]
+            h = jnp.where(real, made["next.h"].array, h)
+            steps.append(jnp.where(real, made["output"].array, 0))
+        return jnp.concatenate([*steps, h], -1)
+
+    def weighed(run: Any) -> Any:
+        """The gradient of a sum in which every result counts differently."""
+        def total(state: Any, x: Any, lengths: Any) -> Any:
+            results = run(state, x, lengths)
+            return (results * jnp.cos(jnp.arange(results.size)).reshape(2, -1)).sum()
+        return jax.jit(jax.value_and_grad(total, argnums=(0, 1)))
+
+    runs = weighed(scanned), weighed(unrolled)
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.lists(st.integers(0, 4), min_size=2, max_size=2), st.integers(0, 99))
+    def check(lengths: list[int], seed: int) -> None:
+        x = jnp.asarray(np.random.default_rng(seed).standard_normal((2, 4, 2)))
+        found, expected = (jax.tree.leaves(run(state, x, jnp.asarray(lengths))) for run in runs)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+    with jax.enable_x64(True):
+        check()
+
+
+def test_the_backward_pass_may_compute_every_step_again(tmp_path: Path, spec: Path) -> None:
+    again = tmp_path / "again.yaml"
+    again.write_text(TRANSLATOR.replace("    name: decoder\n", "    name: decoder\n"
+                                        "    remat: true\n"))
+    found = []
+    for path in (spec, again):
+        graphdef, state = nnx.split(build_spec(path))
+
+        def loss(state: Any, graphdef: Any = graphdef) -> Any:
+            model = nnx.merge(graphdef, state)
+            return (model(source=SOURCE, target=TARGET, lengths=LENGTHS)["logits"] ** 2).sum()
+
+        found.append(jax.tree.leaves(jax.jit(jax.grad(loss))(state)))
+        assert ("remat" in str(jax.make_jaxpr(jax.grad(loss))(state))) == (path is again)
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_every_step_drops_something_else(spec: Path) -> None:
+    model = build_spec(spec, params={"rate": 0.5})
+    model.train()
+    same = np.ones((1, 8), int)  # every step sees the same token
+    first = model(source=SOURCE[:1], target=same, rngs=nnx.Rngs(0))["logits"]
+    again = model(source=SOURCE[:1], target=same, rngs=nnx.Rngs(0))["logits"]
+    other = model(source=SOURCE[:1], target=same, rngs=nnx.Rngs(1))["logits"]
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(np.asarray(first - other)).max() > 1e-3
+    key = jax.random.key(3)
+    graph = model.graph.nodes[-1].operation
+    assert isinstance(graph, Scan)
+    masks = [np.asarray(model.decoder.execute(
+        (Tensor(jnp.ones((1,), int), ()), Tensor(jnp.zeros((1, 4)), ("channels",)),
+         Tensor(jnp.zeros((1, 2, 4)), ("time", "channels"))),
+        Context(training=True, key=jax.random.fold_in(key, t)))["output"].array) for t in range(6)]
+    assert len({m.tobytes() for m in masks}) > 1
+
+
+def test_a_sampled_step_sees_its_own_last_choice_in_training_only(spec: Path) -> None:
+    model = build_spec(spec, params={"sample": 1.0})
+    model.eval()
+    plain = model(source=SOURCE, target=TARGET, lengths=LENGTHS)["logits"]
+    model.train()
+    own = np.asarray(model(source=SOURCE, target=TARGET)["logits"])
+    x = model.embed_1(Tensor(jnp.asarray(SOURCE), ("time",)))
+    memory, _, h = model.encoder(x)
+    token = np.ones(3, int)
+    for t in range(4):
+        logits, h, _ = body_step(model, token, h, memory)
+        np.testing.assert_allclose(own[:, t], logits.array, rtol=1e-4, atol=1e-6)
+        token = np.asarray(logits.array.argmax(-1))
+    assert np.abs(own - np.asarray(plain)).max() > 1e-4
+    half = build_spec(spec, params={"sample": 0.5})
+    half.train()
+    some = [np.asarray(half(source=SOURCE, target=TARGET, rngs=nnx.Rngs(s))["logits"])
+            for s in range(4)]
+    assert len({s.tobytes() for s in some}) > 1
+
+
+def test_a_scan_is_compiled_once_however_long(spec: Path) -> None:
+    model = build_spec(spec)
+    graphdef, state = nnx.split(model)
+    texts = [str(jax.make_jaxpr(lambda s, t: nnx.merge(graphdef, s)(
+        source=SOURCE, target=t)["logits"])(state, np.ones((3, n), int))) for n in (4, 40)]
+    assert texts[0].count("dot_general") == texts[1].count("dot_general")
+
+
+def test_the_plan_counts_the_body_once_for_every_step(spec: Path) -> None:
+    plans = [make_plan(make_graph(Request(str(spec)), Report(), length=n)) for n in (5, 10)]
+    rows = [{r.path: r for r in plan.rows} for plan in plans]
+    dense = [r["decoder.dense_1"] for r in rows]
+    assert [r.macs for r in dense] == [5 * 8 * 7, 10 * 8 * 7]
+    assert dense[0].params == 8 * 7 + 7
+    assert [r["decoder.h"].steps for r in rows] == [5, 10]
+    # The encoder's steps, then the decoder's: one token after the other through four layers.
+    assert plans[1].totals.steps - plans[0].totals.steps >= 5 + 5 * 4
+    assert plans[0].totals.receptive_field["target"]["time"].size is None
+
+
+def test_a_state_may_have_space_axes_and_a_body_a_scan_of_its_own() -> None:
+    text = """
+flaxspec: 1
+inputs: {clip: {axes: [time, height, width, channels], shape: [3, 4, 4, 1]}}
+model:
+  - scan:
+      over: {frame: input}
+      carry: {h: {zeros: [4, 4, 4]}}
+      layers:
+        - {conv_lstm_cell: {filters: 2, kernel: 3, state: h}, name: h}
+  - layers: {each: time, layers: [flatten]}
+  - {scan: {carry: {sum: {zeros: 32}}, layers: [{add: [x, sum], name: sum}]}, name: total}
+  - {select: last, from: total}
+"""
+    report = Report()
+    graph = graph_of(make_program(Request(Source("scan.yaml", text)), report), report)
+    model = build_model(optimise(graph))
+    clip = np.random.default_rng(0).standard_normal((2, 3, 4, 4, 1)).astype(np.float32)
+    last = np.asarray(model(clip))
+    assert last.shape == (2, 32)
+    np.testing.assert_allclose(last, np.asarray(build_model(optimise(graph, EVALUATION))(clip)),
+                               rtol=1e-5)
+    assert "scan scan_1" in graph_text(graph)
+
+
+def test_a_scan_in_a_scan_reads_names_around_both() -> None:
+    text = """
+flaxspec: 1
+inputs:
+  a: {axes: [time, channels], shape: [3, 2]}
+  b: {axes: [time, channels], shape: [4, 2]}
+model:
+  - {dense: 2, from: b, name: seen}
+  - scan:
+      over: {x: a}
+      carry: {h: {zeros: 2}}
+      layers:
+        - scan:
+            over: {y: seen}
+            carry: {g: h}
+            layers: [{add: [y, g, x], name: g}]
+          name: inner
+        - {identity: , from: inner.g, name: h}
+"""
+    report = Report()
+    program = make_program(Request(Source("scan.yaml", text)), report)
+    model = build_model(optimise(graph_of(program, report)))
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((1, n, 2)).astype(np.float32) for n in (3, 4))
+    seen = np.asarray(model.seen(b))
+    found = np.asarray(model(a=a, b=b))
+    np.testing.assert_allclose(
+        found, np.cumsum(4 * a + seen.sum(1, keepdims=True), axis=1), rtol=1e-4)
+
+
+def test_layers_behind_a_scan_read_its_results_and_outside_names_are_one_input(spec: Path) -> None:
+    report = Report()
+    graph = graph_of(make_program(Request(str(spec)), report), report)
+    (node,) = (n for n in graph.nodes if isinstance(n.operation, Scan))
+    assert [v.name for v in node.inputs] == ["before", "encoder.state", "encoder"]
+    assert list(node.outputs) == ["output", "looked", "last", "h"]
+
+
+@pytest.mark.parametrize("change, code", [
+    (("carry: {h: encoder.state}", "carry: {g: encoder.state, h: encoder.state}"), "F0415"),
+    (("name: h}", "name: g}\n        - {dense: 5, name: h}"), "F0416"),
+    (("carry: {h: encoder.state}", "carry: {h: encoder.sequence}"), "F0417"),
+    (("outputs: {looked: look}", "outputs: {looked: encoder.sequence}"), "F0417"),
+    (("        - dropout: =rate\n", "        - batch_norm\n"), "F0418"),
+    (("        - dense: =vocabulary\n", "        - dense: 5\n"), "F0419"),
+    (("start: 1", "start: 7"), "F0419"),
+    (("over: {token: before}", "over: {token: before, other: encoder.sequence}"), "F0420"),
+    (("over: {token: before}", "over: {token: encoder.state}"), "F0403"),
+])
+def test_what_a_scan_cannot_do_is_told(spec: Path, change: tuple[str, str], code: str) -> None:
+    assert change[0] in TRANSLATOR
+    spec.write_text(TRANSLATOR.replace(*change))
+    with pytest.raises(SpecError) as error:
+        build_spec(spec, abstract=True)
+    assert code in [d.code for d in error.value.diagnostics]
