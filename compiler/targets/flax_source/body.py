@@ -72,7 +72,7 @@ class Converter:
             case Scan():
                 raise SpecError([diagnostic(
                     "F0910", f"`scan` at `{node.path}` cannot be ejected", node.origin.span,
-                    help="`flaxspec build` makes the whole model an ordinary nnx.Module")])
+                    help="`flaxspec.build` makes an ordinary nnx.Module of the whole model")])
         if item.frozen and item.owns:
             self.file.need("frozen")
         if item.remat and item.owns and "{self}(" in item.run.text:
