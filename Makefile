@@ -7,7 +7,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: train test test-quick test-scores lint clean
+.PHONY: train test test-quick test-scores lint schema clean
 
 train: $(VENV)/installed
 	$(BIN)/compile-and-train specs/recipes/digits-resnet.yaml
@@ -26,6 +26,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# What editors know of specs, after a change to the models that it is made from.
+schema: $(VENV)/installed
+	$(BIN)/flaxspec schema -o specs/flaxspec.schema.json
 
 # The environment is made again when what it is made from changes.
 $(VENV)/installed: pyproject.toml constraints.txt

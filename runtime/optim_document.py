@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import PlainValidator, ValidationError, WithJsonSchema
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import GetJsonSchemaHandler, PlainValidator, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from compiler.diagnostics import nearest
 from runtime.optax_signatures import TABLE
@@ -290,10 +291,29 @@ def _raise(reader: _Reader, value: Any) -> None:
             for place, error in reader.complaints])
 
 
-_NAMED = {"oneOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}
+
+class _Told:
+    """The JSON Schema of an optimiser: one of optax's, or a chain with its transformations."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler,
+    ) -> JsonSchemaValue:
+        alone = _called(table()["optimizers"])
+        chained = _called({**table()["optimizers"], **table()["transforms"]})
+        return {"anyOf": [*alone, {"type": "array", "items": {"anyOf": chained}}]}
+
+
+def _called(functions: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Functions of optax: a name, or a map from it to its arguments, or to the first of them."""
+    return [{"enum": list(functions)}, {
+        "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+        "properties": {name: {"anyOf": [
+            {"type": "object", "description": f"arguments: {', '.join(told['arguments'])}"},
+            {"type": ["number", "null", "string"]}]} for name, told in functions.items()}}]
+
 
 Optimizer = Annotated[
     tuple[Call, ...],
     PlainValidator(read_optimizer),
-    WithJsonSchema({"oneOf": [*_NAMED["oneOf"], {"type": "array", "items": _NAMED}]}),
+    _Told(),
 ]

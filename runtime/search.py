@@ -120,12 +120,13 @@ def _as_choices(value: Any) -> Any:
     return {"choices": value} if isinstance(value, list) else value
 
 
-Values = Annotated[
+_Kinds = Annotated[
     Annotated[Choices, Tag("choices")] | Annotated[Uniform, Tag("uniform")]
     | Annotated[LogUniform, Tag("log_uniform")] | Annotated[Integers, Tag("integers")],
     Discriminator(word_of),
-    BeforeValidator(_as_choices),
 ]
+Values = Annotated[
+    _Kinds, BeforeValidator(_as_choices, json_schema_input_type=list[Any] | _Kinds)]
 
 
 class Search(Section):

@@ -73,8 +73,9 @@ def test_every_folder_with_code_is_a_package() -> None:
     assert {f for f in folders if not (ROOT / f / "__init__.py").exists()} == set()
 
 
-def test_the_zoo_holds_yaml_only() -> None:
-    assert {p for p in files("specs", "*") if not p.endswith(".yaml")} == set()
+def test_the_zoo_holds_yaml_and_its_schema_only() -> None:
+    others = {p for p in files("specs", "*") if not p.endswith(".yaml")}
+    assert others == {"specs/flaxspec.schema.json"}
 
 
 def test_scripts_lead_to_functions() -> None:
@@ -170,7 +171,7 @@ def test_the_wheel_holds_the_code_the_zoo_and_the_data(wheel: Path) -> None:
         names = set(archive.namelist())
     payload = {n for n in names if not n.split("/")[0].endswith(".dist-info")}
     code = {p for folder in CODE for p in files(folder, "*.py")} | MODULES
-    zoo = {p.replace("specs/", "flaxspec_specs/", 1) for p in files("specs", "*.yaml")}
+    zoo = {p.replace("specs/", "flaxspec_specs/", 1) for p in files("specs", "*")}
     data = files("runtime", "*") - files("runtime", "*.py")
     data |= files("compiler", "*.js") | files("compiler", "*.css") | files("compiler", "*.yaml")
     assert any(p.endswith("digits.npz") for p in data)

@@ -227,7 +227,8 @@ def test_commands_in_a_file_name_what_there_is(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_a_file_stays_short(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    text = path.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if "yaml-language-server" not in line]
     assert len(lines) <= LINES.get(path.name, 120)
     assert max(map(len, lines)) <= 120
 

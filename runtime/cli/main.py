@@ -208,6 +208,17 @@ def eject(
     run(spec, variant, set_, out=out, length=length)
 
 
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option(
+        "-o", "--out", help="Write it to a file.", metavar="FILE")] = None,
+) -> None:
+    """Print the JSON Schema of specs, for editors."""
+    from runtime.cli.schema import run
+
+    run(out)
+
+
 @app.command("list")
 def list_(
     word: Annotated[str, typer.Argument(

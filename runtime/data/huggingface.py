@@ -29,7 +29,8 @@ class Column(Content):
     """One field: its column, and what stands in it."""
 
     column: str = Field(min_length=1, description="the column")
-    size: Annotated[list[int] | None, BeforeValidator(height_and_width)] = Field(
+    size: Annotated[list[int] | None, BeforeValidator(
+        height_and_width, json_schema_input_type=int | list[int] | None)] = Field(
         default=None, description="for pictures: height and width that they are brought to")
     colours: Literal[1, 3] = Field(
         default=3, description="for pictures: 3 for colours, 1 for grey")

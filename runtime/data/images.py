@@ -47,7 +47,8 @@ class PictureFiles(Parted):
     reads_files: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
 
-    size: Annotated[list[int], BeforeValidator(height_and_width)] = Field(
+    size: Annotated[list[int], BeforeValidator(
+        height_and_width, json_schema_input_type=int | list[int])] = Field(
         description="height and width that pictures are brought to, in pixels")
     channels: Literal[1, 3] = Field(default=3, description="3 for colours, 1 for grey")
     fit: Literal["crop", "pad", "stretch"] = Field(

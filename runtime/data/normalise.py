@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from runtime.section import Section, problem
 
@@ -42,6 +44,16 @@ class Normalise(Section):
                           help=f"say `normalise: {FROM_TRAINING}`, or "
                                "`normalise: {mean: [0.5], deviation: [0.25]}`")
         return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler,
+    ) -> JsonSchemaValue:
+        """The words, or the fields, a number for one that holds for all channels."""
+        fields = handler.resolve_ref_schema(handler(schema))
+        for field in fields["properties"].values():
+            field["anyOf"].append({"type": "number"})
+        return {"anyOf": [{"const": FROM_TRAINING}, fields]}
 
     @model_validator(mode="after")
     def _can_be_divided_by(self) -> Self:

@@ -25,7 +25,8 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
+Names = Annotated[list[str], Field(min_length=1),
+                  BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
 class TableFile(Rows):
