@@ -23,10 +23,12 @@ def check_phases(training: Training, graph: Graph, report: Report) -> None:
     """
     phases, written = training.train.phases, training.written
     assert isinstance(written, Written), "recipes with phases have losses written out"
-    span = training.spans["train"]
-    for phase in phases:
-        _check_losses(phase, written, report, span)
-        check_patterns(dict.fromkeys(phase.update, 1.0), graph, report, span)
+    spans = training.spans
+    span = spans.get("phases", spans["train"])
+    for number, phase in enumerate(phases):
+        _check_losses(phase, written, report, spans.get(f"phases.{number}.minimise", span))
+        check_patterns(dict.fromkeys(phase.update, 1.0), graph, report,
+                       spans.get(f"phases.{number}.update", span))
     paths = dict.fromkeys(parameter_paths(graph))
     patterns = [pattern for phase in phases for pattern in phase.update]
     left = dict.fromkeys(path.rpartition(".")[0] for path in paths

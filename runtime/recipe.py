@@ -24,7 +24,7 @@ from compiler.wording import expected, shown
 from runtime.data import WORDS, DataSource, anchored, anchored_start
 from runtime.data.named import data_sets
 from runtime.data.source import Source
-from runtime.losses import LOSSES, METRICS, AnyLoss, AnyMetric
+from runtime.losses import LOSSES, METRICS, AnyLoss, AnyMetric, chosen_word
 from runtime.optim_document import Optimizer
 from runtime.policies import (
     BatchSize,
@@ -273,11 +273,12 @@ def _put_together(
     task, train = values.get("task"), values["train"]
     losses, metrics = values.get("losses", {}), values.get("metrics", {})
     spans.setdefault("task", spans.get("losses", tree.span))
+    spans |= _phase_places(tree.get("train"))
     places: dict[str, Span] = {}
     for name in WRITTEN:
         section = tree.get(name)
         if isinstance(section, Mapping):
-            places |= {key: section.key_spans[key] for key in section}
+            places |= _written_places(section)
     weighted = [name for name, what in metrics.items() if "weight" in what.model_fields_set]
     for name in weighted:
         report.error("F0645", f"`{name}` is a metric, and has a weight: it is not in the sum",
@@ -294,6 +295,33 @@ def _put_together(
         written = Written(losses=losses, metrics=metrics, own=task).placed(places)
         return Training(values["data"], task or written, train, spans, written)
     return None
+
+
+def _written_places(section: Mapping) -> dict[str, Span]:
+    """Where each loss or metric of a section stands, and each of its arguments: `aux.target`."""
+    places = {}
+    for name, node in section.items():
+        places[name] = section.key_spans[name]
+        word = chosen_word(plain(node))
+        given = node.get(word) if isinstance(node, Mapping) and word is not None else None
+        match given:
+            case Mapping():
+                places |= {f"{name}.{field}": given[field].span for field in given}
+            case Sequence():
+                places |= {f"{name}.{number}": item.span for number, item in enumerate(given)}
+            case Scalar():
+                places[f"{name}.0"] = given.span
+    return places
+
+
+def _phase_places(train: Node | None) -> dict[str, Span]:
+    """Where what each phase minimises and updates stands: `phases.0.update`."""
+    phases = train.get("phases") if isinstance(train, Mapping) else None
+    if not isinstance(train, Mapping) or not isinstance(phases, Sequence):
+        return {}
+    return {"phases": train.key_spans["phases"],
+            **{f"phases.{number}.{key}": node.span for number, phase in enumerate(phases)
+               if isinstance(phase, Mapping) for key, node in phase.items()}}
 
 
 def _can_judge(training: Training, report: Report) -> bool:

@@ -68,4 +68,4 @@ def _words(union: Any) -> tuple[str, ...]:
 
 LOSSES, METRICS = _words(AnyLoss), _words(AnyMetric)
 
-__all__ = ["LOSSES", "METRICS", "AnyLoss", "AnyMetric", "Loss", "Measured"]
+__all__ = ["LOSSES", "METRICS", "AnyLoss", "AnyMetric", "Loss", "Measured", "chosen_word"]

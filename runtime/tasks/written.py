@@ -104,8 +104,9 @@ class Written(Task):
         self._check_names(outputs, report, span)
         for name, what in self._all.items():
             place = self._places.get(name, span)
-            given = {field: _found(argument, what.word, outputs, fields, report, place)
-                     for field, argument in what.given.items()}
+            given = {field: _found(argument, what.word, outputs, fields, report,
+                                   self._place(name, field, number, place))
+                     for number, (field, argument) in enumerate(what.given.items())}
             known = {field: found for field, found in given.items() if found is not None}
             if len(known) < len(given):
                 continue
@@ -119,6 +120,11 @@ class Written(Task):
                                   f"{', '.join(outputs)}")
             for argument in what.given.values():
                 self._check_phase(name, what, argument, outputs, phases or {}, report, place)
+
+    def _place(self, name: str, field: str, number: int, beside: Span | None) -> Span | None:
+        """Where an argument stands: by its field, by its number in a list, or with its loss."""
+        places = self._places
+        return places.get(f"{name}.{field}") or places.get(f"{name}.{number}") or beside
 
     def _check_names(
         self, outputs: Mapping[str, TensorType], report: Report, span: Span | None,
