@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from compiler.check import check_version
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.format.layout import laid_out
 from compiler.format.order import arrange
@@ -23,12 +24,15 @@ def formatted(source: Source) -> str:
     Formulas that need quotes get them; all else that is wrong is told and not mended.
 
     Raises:
-        SpecError: the text is not in order; F0840: it cannot be written in this style.
+        SpecError: the text is not in order; F0218: it is of another version of the language;
+            F0840: it cannot be written in this style.
     """
     report = Report()
     before, text = parse_mended(source, report)
     if any(d.code != NEEDS_QUOTES for d in report.errors):
         raise SpecError(report.diagnostics)
+    if "flaxspec" in before:  # the order of another version's sections is not known
+        check_version(before, Report())
     if text != source.text:
         before = parse(Source(source.name, text), Report())
     document = read_pieces(text)

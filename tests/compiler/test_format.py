@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,7 @@ from compiler.format.format import formatted, same
 from compiler.parse import parse, read_source
 from compiler.source import Source
 
+ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted(zoo.directory().rglob("*.yaml"))
 
 
@@ -29,7 +31,30 @@ def test_what_is_shipped_is_in_canonical_style(path: Path) -> None:
     assert formatted(source) == source.text
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))],
+                         ids=lambda path: path.stem)
+def test_the_second_time_nothing_is_done_to_the_specs_of_a_page(page: Path) -> None:
+    for text in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        with suppress(SpecError):
+            once = fmt(text)
+            assert fmt(once) == once
+
+
+def test_a_spec_of_another_version_of_the_language_is_refused() -> None:
+    with pytest.raises(SpecError, match="version 2 of the language; this program knows version 1"):
+        fmt("model: [relu]\nflaxspec: 2\n")
+
+
 CASES = {
+    "the line that names the schema stays the first": ("""\
+# yaml-language-server: $schema=flaxspec.schema.json
+name: net
+flaxspec: 1
+""", """\
+# yaml-language-server: $schema=flaxspec.schema.json
+flaxspec: 1
+name: net
+"""),
     "two columns a level, lists under their keys": ("""\
 model:
 - conv:
