@@ -15,8 +15,8 @@ OUTPUT = "output"
 # What every compiled model and each of its parts has already: the attributes of nnx.Module
 # and of compiler.lower.module's classes. A layer of that name would hide it.
 ATTRIBUTES = frozenset({
-    "deterministic", "eval", "execute", "iter_children", "iter_modules", "perturb", "rngs", "run",
-    "set_attributes", "sow", "tensors", "train",
+    "decode", "deterministic", "eval", "execute", "iter_children", "iter_modules", "perturb",
+    "rngs", "run", "set_attributes", "sow", "tensors", "train",
 })
 
 FORM = "a name has letters, digits and `_`, and begins with a letter"

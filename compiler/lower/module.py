@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ from compiler.lower.layer import Layer, apply
 from compiler.lower.scan import run_scan
 from compiler.lower.tensor import Tensor
 from compiler.ops.base import Operator, Parameter
+
+if TYPE_CHECKING:
+    from compiler.lower.search import Decoded
 
 # Makes the array of a parameter at a path: (path, what it is, how it begins).
 MakeArray = Callable[[str, Parameter, Any], Any]
@@ -80,7 +83,7 @@ class GraphModule(nnx.Module):
                 if id(node.inputs[0]) in values and first.type == node.inputs[0].type:
                     values[id(first)] = values[id(node.inputs[0])]
                 continue
-            results = self._run(node, tuple(values[id(v)] for v in node.inputs), context)
+            results = run_node(self, node, tuple(values[id(v)] for v in node.inputs), context)
             for name, value in node.outputs.items():
                 if name in results:
                     values[id(value)] = results[name]
@@ -90,27 +93,31 @@ class GraphModule(nnx.Module):
             if active(graph.phases.get(name, "always"), context.training)
         }
 
-    def _run(self, node: Node, inputs: tuple[Tensor, ...], context: Context) -> dict[str, Tensor]:
-        context = context.at(node.path)
-        context = replace(
-            context,
-            frozen=context.frozen or node.freeze,
-            tied=tuple(_find(self, path).get(name) for path, name in node.ties.values()),
-        )
-        module = _find(self, node.weights)
-        if context.watch is not None:
-            results = _apply(node, module, inputs, context.inside(node.path))
-            context.watch(node.path, [tensor.filled(0) for tensor in results.values()])
-            return results
-        if not node.remat or isinstance(node.operation, Scan):  # which does so step by step
-            return _apply(node, module, inputs, context)
 
-        def again(module: Any, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
-            return _apply(node, module, inputs, context)
+def run_node(
+    owner: GraphModule, node: Node, inputs: tuple[Tensor, ...], context: Context,
+) -> dict[str, Tensor]:
+    """What a node of a module's graph makes of its inputs, by output name."""
+    context = context.at(node.path)
+    context = replace(
+        context,
+        frozen=context.frozen or node.freeze,
+        tied=tuple(part_of(owner, path).get(name) for path, name in node.ties.values()),
+    )
+    module = part_of(owner, node.weights)
+    if context.watch is not None:
+        results = _apply(node, module, inputs, context.inside(node.path))
+        context.watch(node.path, [tensor.filled(0) for tensor in results.values()])
+        return results
+    if not node.remat or isinstance(node.operation, Scan):  # which does so step by step
+        return _apply(node, module, inputs, context)
 
-        if module is NOTHING:
-            return jax.checkpoint(lambda inputs: again(NOTHING, inputs))(inputs)
-        return nnx.remat(again)(module, inputs)
+    def again(module: Any, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return _apply(node, module, inputs, context)
+
+    if module is NOTHING:
+        return jax.checkpoint(lambda inputs: again(NOTHING, inputs))(inputs)
+    return nnx.remat(again)(module, inputs)
 
 
 def _apply(
@@ -251,6 +258,37 @@ class Model(GraphModule):
             training, key, row_mask, dtype=self._dtype, kernels=self._kernels, watch=watch)
         return self._given(self.execute(self.tensors(inputs, lengths), context))
 
+    def decode(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        lengths: Mapping[str, Any] | None = None,
+        *,
+        symbols: Mapping[str, int] | None = None,
+        key: jax.Array | None = None,
+        **changes: Any,
+    ) -> Decoded:
+        """Let the scan that has `decode` find its best sequences, in evaluation, under `jit`.
+
+        Args:
+            inputs: arrays (batch, *axes) by input name; what the scan steps through is not needed.
+            lengths: (batch,) real steps of each row by input name.
+            symbols: the numbers of the symbols that the spec's `start` and `end` name.
+            key: randomness, where layers draw any in evaluation.
+            changes: fields of `decode` with other values than the spec's: `beam=1`, `length=80`.
+
+        Returns:
+            The best sequences, their scores, and what the scan's `outputs` name.
+
+        Raises:
+            TypeError: an input that is needed is missing, or one is unknown.
+            ValueError: no scan of the model has `decode`, or a value is not one it takes.
+        """
+        from compiler.lower import search
+
+        return search.decode(self, inputs or {}, lengths, search.settled(
+            self._graph, changes, symbols or {}), Context(
+                False, key, dtype=self._dtype, kernels=self._kernels))
+
     def _given(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Outputs in the width that they are given in."""
         wide = self._output_dtype
@@ -261,20 +299,22 @@ class Model(GraphModule):
                 for name, t in outputs.items()}
 
     def tensors(
-        self, arrays: Mapping[str, Any], lengths: Mapping[str, Any] | None
+        self, arrays: Mapping[str, Any], lengths: Mapping[str, Any] | None,
+        only: tuple[str, ...] | None = None,
     ) -> tuple[Tensor, ...]:
-        """The inputs as tensors.
+        """The inputs as tensors; those of `only`, where not all are given.
 
         Raises:
             TypeError: an input is missing, unknown, or has another rank than the spec says.
         """
-        names = [v.name for v in self._graph.inputs]
+        values = [v for v in self._graph.inputs if only is None or v.name in only]
+        names = [v.name for v in values]
         if set(arrays) != set(names):
             raise TypeError(
                 f"the model takes {', '.join(names)}; given: {', '.join(arrays) or 'nothing'}"
             )
         found = []
-        for value in self._graph.inputs:
+        for value in values:
             array = jnp.asarray(arrays[value.name])
             if array.ndim != len(value.type.axes) + 1:
                 raise TypeError(
@@ -352,7 +392,7 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
-def _find(module: Any, path: str) -> Any:
+def part_of(module: Any, path: str) -> Any:
     """The module at a dotted path; `NOTHING` where there is none."""
     for step in path.split("."):
         module = getattr(module, step, None)
