@@ -305,6 +305,8 @@ CODES = {
     "F0648": "a setting that does not go with phases",
     "F0660": "a line that is no part of a gettext catalogue",
     "F0661": "a damaged compiled catalogue",
+    "F0680": "outputs that make up no detector",
+    "F0681": "a level that does not part the picture",
     "F0690": "nothing to draw",
     "F0801": "the run folder exists already",
     "F0802": "the run folder cannot be written",

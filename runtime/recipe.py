@@ -366,6 +366,12 @@ def check_training(
         if not any(change.takes(fields[name]) for name in names):
             report.error("F0611", f"`{change.word}` changes {change.changes}, and "
                                   f"{training.data.title} has none", training.spans["data"])
+        if change.moves_images_alone and (moved := [
+                name for name in training.data.targets()
+                if name in fields and {"height", "boxes"} & set(fields[name].axes)]):
+            report.error("F0611", f"`{change.word}` moves what is in images about, and not what "
+                                  f"belongs there in `{moved[0]}`", training.spans["data"],
+                         help="say `flip`, `crop`, `rotate`, `colour_jitter` and the like")
     bound: dict[str, str] = {}
     # What a task is to predict is no input; where losses are written out, it may be one, such as
     # the class that a generator is told.

@@ -22,6 +22,8 @@ from compiler.lower.tensor import Tensor
 from compiler.types import TensorType
 from runtime.batch import Batch, Measured
 from runtime.data.augment import Augmentation
+from runtime.data.augment.change import IMAGE, Move
+from runtime.data.boxes import BOX_AXES
 from runtime.data.dataset import Scale
 from runtime.tasks.task import Task
 
@@ -229,15 +231,22 @@ def augmentation(
         changes: the list.
         fields: the types of all fields.
         inputs: those that the model gets. Of the others, the targets, only what has a place
-            for each pixel is changed, and only by what moves pixels about.
+            for each pixel and boxes are changed, and only by what moves pixels about.
     """
+    boxes = [name for name, kind in fields.items() if kind.axes == BOX_AXES]
+    picture = next((name for name in fields if name in inputs and fields[name].axes == IMAGE), "")
 
     def augment(batch: Batch, key: jax.Array) -> Batch:
         arrays = dict(batch.arrays)
         for number, change in enumerate(changes):
+            own = jax.random.fold_in(key, number)
             for name, kind in fields.items():
                 if change.takes(kind) and (name in inputs or change.moves):
-                    arrays[name] = change.apply(arrays[name], jax.random.fold_in(key, number))
+                    arrays[name] = change.apply(arrays[name], own)
+            if picture and isinstance(change, Move):
+                height, width = arrays[picture].shape[1:3]
+                for name in boxes:
+                    arrays[name] = change.apply_boxes(arrays[name], (height, width), own)
         return batch._replace(arrays=arrays)
 
     return augment

@@ -20,7 +20,7 @@ from runtime.run import prepare
 
 RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
 
-EMBEDDED = {"digits", "help_texts", "seattle_weather", "sunspots"}
+EMBEDDED = {"digits", "digit_scenes", "help_texts", "seattle_weather", "sunspots"}
 SMALLER_IS_BETTER = ("perplexity", "mae")
 
 
@@ -52,6 +52,9 @@ CLAIMS = {
     "digits-rnn": Claim("accuracy", 0.96, 0.92, ("train.epochs=20",)),
     "digits-lstm": Claim("accuracy", 0.965, 0.90, ("train.epochs=20",)),
     "digits-gru": Claim("accuracy", 0.975, 0.95, ("train.epochs=20",)),
+    "digit-scenes-fcos": Claim("map50", 0.85, 0.001, (
+        "data.scenes=200", "data.size=64", "params.image=[64, 64, 1]", "params.width=16",
+        "use.backbone.with.width=8", "train.epochs=2", "train.batch_size=16")),
     "help-lstm": Claim("perplexity", 4.2, 11.0, (
         "train={steps: 150, batch_size: 16, optimizer: {adam: 0.004}, clip: {norm: 1.0}}",
         "model.with.units=96", "data.length=64")),

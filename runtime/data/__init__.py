@@ -19,6 +19,7 @@ from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data.arrays import Arrays
 from runtime.data.dates import Dates
+from runtime.data.digit_scenes import DigitScenes
 from runtime.data.digits import Digits
 from runtime.data.documents import Documents
 from runtime.data.help_texts import HelpTexts
@@ -79,6 +80,7 @@ def spelt_out(value: Any) -> Any:
 DataSource = Annotated[
     Annotated[Digits, Tag("digits")]
     | Annotated[Dates, Tag("dates")]
+    | Annotated[DigitScenes, Tag("digit_scenes")]
     | Annotated[HelpTexts, Tag("help_texts")]
     | Annotated[Memory, Tag("memory")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]

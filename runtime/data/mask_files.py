@@ -133,7 +133,7 @@ def check_sizes(files: Sequence[tuple[Path, Path]]) -> None:
     """
     wrong = []
     for picture, mask in files:
-        sizes = [_size(path) for path in (picture, mask)]
+        sizes = [upright_size(path) for path in (picture, mask)]
         if None not in sizes and sizes[0] != sizes[1]:
             wrong.append((mask, sizes))
     if wrong:
@@ -147,7 +147,7 @@ def check_sizes(files: Sequence[tuple[Path, Path]]) -> None:
             help="a mask has a pixel for each pixel of its picture")])
 
 
-def _size(path: Path) -> Any:
+def upright_size(path: Path) -> tuple[int, int] | None:
     """The width and height of a picture, upright; None where it cannot be read."""
     image_module = library()
     try:

@@ -59,6 +59,7 @@ tbody tr{border-top:1px solid var(--rule)}
 border:1px solid var(--rule)}
 .shots figcaption{font-size:13px;line-height:1.4;margin-top:4px;overflow-wrap:anywhere}
 .shots .words{grid-column:span 2}
+.row2{display:flex;flex-wrap:wrap;gap:10px;margin-top:14px}.row2 svg{max-width:100%;height:auto}
 .row4{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:10px;max-width:760px;
 margin-top:14px}
 .row4 img{width:100%;image-rendering:pixelated;border-radius:5px;display:block;

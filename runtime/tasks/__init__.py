@@ -8,6 +8,7 @@ from pydantic import Discriminator, Tag
 
 from runtime.section import word_of
 from runtime.tasks.classification import Classification
+from runtime.tasks.detection import Detection
 from runtime.tasks.forecasting import Forecasting
 from runtime.tasks.language_modelling import LanguageModelling
 from runtime.tasks.multi_label import MultiLabel
@@ -21,6 +22,7 @@ AnyTask = Annotated[
     | Annotated[Regression, Tag("regression")]
     | Annotated[Tagging, Tag("tagging")]
     | Annotated[Segmentation, Tag("segmentation")]
+    | Annotated[Detection, Tag("detection")]
     | Annotated[LanguageModelling, Tag("language_modelling")]
     | Annotated[Forecasting, Tag("forecasting")],
     Discriminator(word_of),

@@ -22,6 +22,8 @@ class Change(Choice):
 
     # Whether it moves things about, so that targets with a place for each pixel move along.
     moves: ClassVar[bool] = False
+    # Whether it moves things about in images alone, so that such targets would be wrong.
+    moves_images_alone: ClassVar[bool] = False
     # What it changes, for messages.
     changes: ClassVar[str] = "images"
 
@@ -54,4 +56,20 @@ class Move(Change):
 
     def move(self, images: jax.Array, key: jax.Array) -> jax.Array:
         """Moved images: (batch, height, width, channels). Whole numbers are never mixed."""
+        raise NotImplementedError
+
+    def apply_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        """The boxes of objects, moved as the images are, and cut where these end.
+
+        Args:
+            boxes: (batch, boxes, 4) left, top, right and bottom, in pixels.
+            size: height and width of the images.
+            key: the one that the images are moved by.
+        """
+        from runtime.data.augment.boxes import cut
+
+        return cut(self.move_boxes(boxes, size, key), size)
+
+    def move_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        """Moved boxes, which may lie outside."""
         raise NotImplementedError

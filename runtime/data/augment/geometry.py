@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from runtime.data.augment.boxes import warped
 from runtime.data.augment.change import Move
 from runtime.section import problem
 
@@ -39,12 +40,21 @@ class Crop(Move):
 
         reach, mode = self.padding, {"zeros": "constant"}.get(self.fill, self.fill)
         padded = jnp.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode=mode)
-        starts = jax.random.randint(key, (len(images), 2), 0, 2 * reach + 1)
 
         def cut(image: jax.Array, start: jax.Array) -> jax.Array:
             return lax.dynamic_slice(image, (start[0], start[1], 0), images.shape[1:])
 
-        return jax.vmap(cut)(padded, starts)
+        return jax.vmap(cut)(padded, self._starts(len(images), key))
+
+    def move_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        down, across = (self._starts(len(boxes), key) - self.padding).T
+        return boxes - _corners(across, down)
+
+    def _starts(self, count: int, key: jax.Array) -> jax.Array:
+        """Where in the padded images the new ones begin: (batch, 2), down and across."""
+        import jax
+
+        return jax.random.randint(key, (count, 2), 0, 2 * self.padding + 1)
 
 
 class Shift(Move):
@@ -57,6 +67,9 @@ class Shift(Move):
 
     def move(self, images: jax.Array, key: jax.Array) -> jax.Array:
         return Crop(padding=self.pixels).move(images, key)
+
+    def move_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        return Crop(padding=self.pixels).move_boxes(boxes, size, key)
 
 
 class Flip(Move):
@@ -71,11 +84,25 @@ class Flip(Move):
         default="width", description="`width` mirrors left to right, `height` top to bottom")
 
     def move(self, images: jax.Array, key: jax.Array) -> jax.Array:
-        import jax
         import jax.numpy as jnp
 
-        mirrored = jax.random.bernoulli(key, self.probability, (len(images), 1, 1, 1))
+        mirrored = self._mirrored(len(images), key)
         return jnp.where(mirrored, jnp.flip(images, 2 if self.axis == "width" else 1), images)
+
+    def move_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        import jax.numpy as jnp
+
+        left, top, right, bottom = (boxes[..., i] for i in range(4))
+        height, width = size
+        sides = (width - right, top, width - left, bottom) if self.axis == "width" else (
+            left, height - bottom, right, height - top)
+        return jnp.where(self._mirrored(len(boxes), key)[..., 0], jnp.stack(sides, -1), boxes)
+
+    def _mirrored(self, count: int, key: jax.Array) -> jax.Array:
+        """Which images are mirrored: (batch, 1, 1, 1)."""
+        import jax
+
+        return jax.random.bernoulli(key, self.probability, (count, 1, 1, 1))
 
 
 class Rotate(Move):
@@ -87,14 +114,21 @@ class Rotate(Move):
     degrees: float = Field(ge=0, le=180, description="the farthest turn, either way")
 
     def move(self, images: jax.Array, key: jax.Array) -> jax.Array:
+        return warp(images, *self._maps(len(images), key))
+
+    def move_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        return warped(boxes, size, *self._maps(len(boxes), key))
+
+    def _maps(self, count: int, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The affine maps, for `warp`."""
         import jax
         import jax.numpy as jnp
 
         limit = math.radians(self.degrees)
-        angles = jax.random.uniform(key, (len(images),), minval=-limit, maxval=limit)
+        angles = jax.random.uniform(key, (count,), minval=-limit, maxval=limit)
         cos, sin = jnp.cos(angles), jnp.sin(angles)
         matrices = jnp.stack([jnp.stack([cos, sin], -1), jnp.stack([-sin, cos], -1)], -2)
-        return warp(images, matrices, jnp.zeros((len(images), 2)))
+        return matrices, jnp.zeros((count, 2))
 
 
 class ResizedCrop(Move):
@@ -122,20 +156,36 @@ class ResizedCrop(Move):
         return self
 
     def move(self, images: jax.Array, key: jax.Array) -> jax.Array:
+        return warp(images, *self._maps(images.shape[:3], key))
+
+    def move_boxes(self, boxes: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+        return warped(boxes, size, *self._maps((len(boxes), *size), key))
+
+    def _maps(
+        self, shape: tuple[int, ...], key: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        """The affine maps, for `warp`; shape is that of the images without channels."""
         import jax
         import jax.numpy as jnp
 
         by_area, by_ratio, by_place = jax.random.split(key, 3)
-        count = (len(images),)
+        count = shape[:1]
         area = jax.random.uniform(by_area, count, minval=self.scale[0], maxval=self.scale[1])
         low, high = (math.log(bound) for bound in self.ratio)
         root = jnp.exp(jax.random.uniform(by_ratio, count, minval=low, maxval=high) / 2)
         # The parts of the height and of the width that the piece has.
         parts = jnp.minimum(jnp.stack([jnp.sqrt(area) / root, jnp.sqrt(area) * root], -1), 1)
         # How far its centre may lie from the image's.
-        room = (1 - parts) / 2 * (jnp.array(images.shape[1:3]) - 1)
+        room = (1 - parts) / 2 * (jnp.array(shape[1:]) - 1)
         shift = jax.random.uniform(by_place, (*count, 2), minval=-1, maxval=1) * room
-        return warp(images, parts[:, :, None] * jnp.eye(2), shift)
+        return parts[:, :, None] * jnp.eye(2), shift
+
+
+def _corners(across: jax.Array, down: jax.Array) -> jax.Array:
+    """Moves (batch,) of images as moves of the sides of their boxes: (batch, 1, 4)."""
+    import jax.numpy as jnp
+
+    return jnp.stack([across, down, across, down], axis=-1)[:, None]
 
 
 def warp(images: jax.Array, matrices: jax.Array, shifts: jax.Array) -> jax.Array:

@@ -29,6 +29,7 @@ class RandAugment(Change):
     """
 
     word: ClassVar[str] = "rand_augment"
+    moves_images_alone: ClassVar[bool] = True
 
     layers: int = Field(default=2, gt=0, le=8, description="how many changes, one after another")
     magnitude: float = Field(default=9, ge=0, le=FULL, description="how strong they are")

@@ -12,6 +12,7 @@ import numpy as np
 
 from runtime.data.dataset import Dataset
 from runtime.report.evidence.classes import labels
+from runtime.report.evidence.found import found
 from runtime.report.evidence.label_sets import label_sets
 from runtime.report.evidence.masks import masks
 from runtime.report.evidence.numbers import forecasts, values
@@ -23,8 +24,8 @@ from runtime.saved import Trained
 
 WAYS: Mapping[str, Callable[[Seen], str]] = {
     "classification": labels, "multi_label": label_sets, "regression": values, "tagging": tags,
-    "segmentation": masks, "forecasting": forecasts, "language_modelling": texts,
-    "written": outputs}
+    "segmentation": masks, "detection": found, "forecasting": forecasts,
+    "language_modelling": texts, "written": outputs}
 
 
 def evidence(trained: Trained, dataset: Dataset, details: Mapping[str, Any]) -> str:
