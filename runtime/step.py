@@ -6,7 +6,7 @@ passes through `jax.jit`: cheaper to call than `nnx.jit`, and nothing is changed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,7 @@ import optax
 from flax import nnx
 
 from compiler.lower.carry import Carried
+from compiler.lower.context import Watch
 from compiler.lower.module import Model
 from compiler.lower.tensor import Tensor
 from compiler.types import TensorType
@@ -29,8 +30,6 @@ from runtime.tasks.task import Task
 
 Arrays = dict[str, jax.Array]
 NOTHING: Mapping[str, Scale] = MappingProxyType({})
-# Is told the path of a layer and the arrays that come out of it.
-Watch = Callable[[str, Iterable[jax.Array]], None]
 
 
 class State(NamedTuple):

@@ -20,7 +20,7 @@ from runtime.run import prepare
 
 RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
 
-EMBEDDED = {"digits", "digit_scenes", "help_texts", "seattle_weather", "sunspots"}
+EMBEDDED = {"digits", "digit_scenes", "help_texts", "reviews", "seattle_weather", "sunspots"}
 SMALLER_IS_BETTER = ("perplexity", "mae")
 
 
@@ -58,6 +58,8 @@ CLAIMS = {
     "help-lstm": Claim("perplexity", 4.2, 11.0, (
         "train={steps: 150, batch_size: 16, optimizer: {adam: 0.004}, clip: {norm: 1.0}}",
         "model.with.units=96", "data.length=64")),
+    "reviews-lstm": Claim("accuracy", 0.985, 0.95, ("train.epochs=8",)),
+    "reviews-cnn": Claim("accuracy", 0.96, 0.80, ("train.epochs=8",)),
     "weather-gru": Claim("mae", 3.0, 3.1, ("train.epochs=8",)),
 }
 

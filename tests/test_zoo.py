@@ -91,6 +91,9 @@ PUBLISHED: dict[str, tuple[int, int | None, int | None]] = {
     "birnn_classifier": (591_872 + 5_130, 0, None),
     "bilstm_classifier": (2_367_488 + 5_130, 0, None),
     "bigru_classifier": (1_775_616 + 5_130, 0, None),
+    # By the sizes of the layers
+    "text_lstm": (2_560_000 + 263_168 + 514, None, None),
+    "text_cnn": (6_000_000 + 360_300 + 602, None, None),
     # Zaremba et al. 2014
     "zaremba_small": (4_651_600, 0, None),
     "zaremba_medium": (19_775_200, 0, None),

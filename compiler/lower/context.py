@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+
+# Is told the path of a layer and what comes out of it; may give other arrays in their place.
+Watch = Callable[[str, Iterable[jax.Array]], Sequence[jax.Array] | None]
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Context:
             keeps its parameters in, or float32, where None.
         kernels: "auto" for our kernels, "reference" for XLA's plain operations.
         watch: is told the path of every layer and the arrays that come out of it, to find
-            faults; nothing is computed anew for the backward pass then. Whoever runs layers in
-            a trace of its own (a scan) must run them without it.
+            faults; as many arrays that it gives back take their place. Nothing is computed anew
+            for the backward pass then. Whoever runs layers in a trace of its own (a scan) must
+            run them without it.
     """
 
     training: bool = False
@@ -36,7 +40,7 @@ class Context:
     tied: tuple[jax.Array, ...] = ()
     dtype: Any = None
     kernels: str = "auto"
-    watch: Callable[[str, Iterable[jax.Array]], None] | None = None
+    watch: Watch | None = None
 
     def at(self, path: str) -> Context:
         """The context of the layer at `path`: its own randomness, whatever its neighbours draw."""

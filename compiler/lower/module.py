@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from compiler.graph import Call, Each, Graph, Node, Scan, active
-from compiler.lower.context import Context
+from compiler.lower.context import Context, Watch
 from compiler.lower.layer import Layer, apply
 from compiler.lower.scan import run_scan
 from compiler.lower.tensor import Tensor
@@ -107,8 +107,11 @@ def run_node(
     module = part_of(owner, node.weights)
     if context.watch is not None:
         results = _apply(node, module, inputs, context.inside(node.path))
-        context.watch(node.path, [tensor.filled(0) for tensor in results.values()])
-        return results
+        given = context.watch(node.path, [tensor.filled(0) for tensor in results.values()])
+        if given is None:
+            return results
+        return {name: results[name].with_array(array)
+                for name, array in zip(results, given, strict=True)}
     if not node.remat or isinstance(node.operation, Scan):  # which does so step by step
         return _apply(node, module, inputs, context)
 
@@ -239,7 +242,7 @@ class Model(GraphModule):
         training: bool,
         key: jax.Array | None = None,
         row_mask: jax.Array | None = None,
-        watch: Callable[[str, Iterable[jax.Array]], None] | None = None,
+        watch: Watch | None = None,
     ) -> dict[str, Tensor]:
         """Run the model as the training loop does.
 

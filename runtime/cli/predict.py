@@ -5,9 +5,12 @@ from __future__ import annotations
 import json as json_
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from compiler.diagnostics import SpecError, diagnostic
 from runtime.cli.terminal import bold, columns, show, width
@@ -120,8 +123,12 @@ def _said(
 
 
 def _encoded(trained: Trained, inputs: Sequence[Named]) -> Part | None:
-    """Inputs as fields; None where there are none."""
-    return trained.encode([i.value for i in inputs], [i.name for i in inputs]) if inputs else None
+    """Inputs as fields, under their names; None where there are none."""
+    if not inputs:
+        return None
+    names = [named.name for named in inputs]
+    part = trained.encode([named.value for named in inputs], names)
+    return replace(part, names=np.array(names, object))
 
 
 def _cut(told: dict[str, Any], top: int | None) -> dict[str, Any]:

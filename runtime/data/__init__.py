@@ -29,6 +29,7 @@ from runtime.data.masks import MaskFolder
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
 from runtime.data.pairs import Pairs
+from runtime.data.reviews import Reviews
 from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.series_file import SeriesFile
 from runtime.data.sounds import Sounds
@@ -83,6 +84,7 @@ DataSource = Annotated[
     | Annotated[DigitScenes, Tag("digit_scenes")]
     | Annotated[HelpTexts, Tag("help_texts")]
     | Annotated[Memory, Tag("memory")]
+    | Annotated[Reviews, Tag("reviews")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
     | Annotated[Images, Tag("images:")]

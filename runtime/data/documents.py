@@ -116,10 +116,13 @@ class Documents(Rows):
         return self.target or self.targets()[0]
 
     def load(self) -> Dataset:
+        return self.made_of(self.parts(None if self._tagged else self._target))
+
+    def made_of(self, tables: Mapping[str, Table]) -> Dataset:
+        """The data set whose parts have these rows."""
         from runtime.data.columns import kind_names, kinds
         from runtime.data.dataset import Dataset, Part
 
-        tables = self.parts(None if self._tagged else self._target)
         read = {name: self._texts(table) for name, table in tables.items()}
         vocabulary = self._vocabulary(read["train"])
         tokens = {name: [self._ids(vocabulary, text) for text in texts]

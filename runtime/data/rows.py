@@ -102,8 +102,21 @@ class Rows(Source):
         files = {"validation": self.validation_file, "test": self.test_file}
         own = {name: self.usable(self.read(Path(file))) for name, file in files.items() if file}
         shares = [0.0 if name in own else getattr(self, name) for name in files]
-        cut = self.cut(whole, target, *shares)
-        return {name: own.get(name, whole.take(rows)) for name, rows in zip(PARTS, cut)}
+        return self.parted(whole, target, *shares) | own
+
+    def parted(
+        self, whole: Table, target: str | None, validation: float, test: float,
+    ) -> dict[str, Table]:
+        """The rows of a table in their parts.
+
+        Args:
+            whole: the table.
+            target: as `parts` takes it.
+            validation: the fraction that validates.
+            test: the fraction of the test.
+        """
+        cut = self.cut(whole, target, validation, test)
+        return {name: whole.take(rows) for name, rows in zip(PARTS, cut)}
 
     def read(self, path: Path) -> Table:
         """The rows of a file.

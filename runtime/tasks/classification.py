@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
-    from runtime.data.dataset import Dataset, Meaning
+    from runtime.data.dataset import Dataset, Meaning, Part
+    from runtime.saved import Trained
+    from runtime.tasks.drawing import Drawing
 
 # With so many classes being among the first five is a figure of interest.
 MANY = 20
@@ -87,6 +89,14 @@ class Classification(Labelling):
         names = meaning.names(self.target, probabilities.shape[-1])
         return [{"label": names[row.argmax()], "probability": number(row.max()),
                  "probabilities": best(row, names)} for row in probabilities]
+
+    def drawings(
+        self, trained: Trained, part: Part, said: Sequence[Mapping[str, Any]],
+    ) -> Iterator[Drawing | None]:
+        """Where in a picture the model looked, or which words of a text weighed."""
+        from runtime.report.weighed import drawings
+
+        return drawings(trained, part, said)
 
     def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
         import numpy as np

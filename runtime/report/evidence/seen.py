@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from runtime.data.dataset import Dataset, Part
+from runtime.report.inputs import image_in, tokens_in
 from runtime.report.page import rich_table
-from runtime.report.png import as_pixels, data_uri
+from runtime.report.png import data_uri
 from runtime.report.samples import text_of
 from runtime.saved import Trained
 
@@ -51,24 +52,12 @@ class Seen:
 
     def image(self, i: int) -> np.ndarray | None:
         """The picture that the model got: (height, width, channels) bytes; None for none."""
-        for name, kind in self.dataset.fields.items():
-            if kind.axes == ("height", "width", "channels") and kind.dtype == "float" and (
-                    name in self.part.arrays):
-                return as_pixels(np.asarray(self.part.arrays[name][np.array([i])])[0])
-        return None
+        return image_in(self.part, self.dataset.fields, i)
 
     def tokens(self, i: int) -> list[str]:
         """The tokens that the model got; [] where it got none or nobody knows what they are."""
-        meaning = self.dataset.meaning
-        for name, kind in meaning.fields.items():
-            if name in self.part.arrays and kind.axes == ("time",) and kind.dtype == "int" and (
-                    name in meaning.labels
-                    and name not in self.trained.training.data.targets()):
-                row = np.asarray(self.part.arrays[name][np.array([i])])[0]
-                end = self.part.lengths[name][i] if name in self.part.lengths else len(row)
-                names = meaning.names(name, int(row.max(initial=0)) + 1)
-                return [names[token] for token in row[:end]]
-        return []
+        return tokens_in(self.part, self.dataset.meaning,
+                         self.trained.training.data.targets(), i)
 
 
 def shots(
