@@ -50,7 +50,8 @@ class Outside(Scope):
             return self._passed(value)
 
         # Without its node: a layer of the body cannot borrow a parameter from outside.
-        return Entity(entity.value, entity.span, entity.members, None, "", wrap, take)
+        return Entity(entity.value, entity.span, entity.members, None, "", wrap, take,
+                      is_outside=True)
 
     def _passed(self, value: Value) -> Value:
         """The input of the body that a tensor outside becomes."""

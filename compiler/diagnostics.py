@@ -247,6 +247,7 @@ CODES = {
     "F0418": "numbers kept from batch to batch inside a scan",
     "F0419": "a scan that cannot choose its symbols",
     "F0420": "sequences of different lengths side by side",
+    "F0421": "a parameter borrowed from outside a scan",
     "F0440": "an operator of floats gets something else",
     "F0442": "a size that cannot be divided equally",
     "F0443": "bounds that no number keeps",

@@ -28,6 +28,7 @@ class Entity:
         node: the layer it is, for `tie`.
         weights: where that layer's parameters live, seen from where the name was found.
         wrap: makes a member, by its name, what it is to those who see this entity.
+        is_outside: it stands around a body that cannot borrow parameters of it.
         take: gives the tensor outside, for something inside a called block.
     """
 
@@ -38,6 +39,7 @@ class Entity:
     weights: str = ""
     wrap: Callable[[str, Entity], Entity] | None = None
     take: Callable[[], Value] | None = None
+    is_outside: bool = False
 
     def member(self, name: str) -> Entity | None:
         """What `.name` leads to."""

@@ -92,7 +92,27 @@ def applied(
               for i, (name, t) in enumerate(outputs.items())}
     made = node(e, layer, place, seen, op, inputs, values, parameters, ties)
     members = {name: Entity(v, layer.span) for name, v in values.items()} if len(values) > 1 else {}
+    members |= {name: _tap(name, t, made, values, layer, place)
+                for name, t in op.taps(*types).items()}
     return Entity(next(iter(values.values())), layer.span, members, made, made.weights)
+
+
+def _tap(
+    name: str, type: TensorType, made: Node, outputs: dict[str, Value], layer: LayerSpec,
+    place: Place,
+) -> Entity:
+    """A further output of a node, which it has from the moment that something reads it."""
+    value = Value(f"{made.path}.{name}", type)
+
+    def take() -> Value:
+        if name not in outputs:
+            outputs[name] = value
+            place.builder.origins[id(value)] = made.origin
+            if place.during != "always":
+                place.builder.absent[id(value)] = place.during
+        return value
+
+    return Entity(value, layer.span, take=take)
 
 
 def _operator_of(e: Elaborator, layer: LayerSpec, place: Place, seen: Seen) -> Operator | None:
@@ -334,6 +354,11 @@ def _ties(
         if owner and (found is None or found.value is None):
             return None
         lender = found.node if found is not None else None
+        if found is not None and found.is_outside:
+            report.error("F0421", f"`{reference}` stands outside this `scan`, whose body has "
+                         "parameters of its own", span,
+                         help="put that layer into the body as well")
+            return None
         if found is None or lender is None or not isinstance(lender.operation, Operator):
             report.error("F0310", f"`{reference}` is not a layer's parameter", span,
                          help="name a layer and its parameter: `tie: table.embedding`")

@@ -146,6 +146,15 @@ def product_size(size: Size, number: int) -> Size:
     return f"{size if size.isidentifier() else f'({size})'} * {number}"
 
 
+def joint_size(a: Size, b: Size) -> Size:
+    """`a * b`, of which either may be unknown."""
+    if isinstance(b, int):
+        return product_size(a, b)
+    if isinstance(a, int):
+        return product_size(b, a)
+    return f"({a}) * ({b})"
+
+
 def same_pads(size: Size, window: int, stride: int, dilation: int, upper: bool) -> Pads:
     """The zeros that `same` (PyTorch's k // 2 on both sides) or `same_upper` adds.
 

@@ -24,11 +24,12 @@ from compiler.ops.attention import (
 
 def apply(
     op: AttentionOperator, layer: Layer, inputs: tuple[Tensor, ...], context: Context,
-) -> Tensor:
+) -> Tensor | tuple[Tensor, ...]:
     """Attend with (batch, *axes); see `compiler.lower.layer.apply`."""
     match op:
         case Attention():
-            return _attention(op, layer, *inputs)
+            mixed, weights = _attention(op, layer, *inputs)
+            return (mixed, weights) if "weights" in context.taps else mixed
         case MultiHeadAttention():
             return _multi_head(op, layer, inputs[0], inputs[-1], context)
         case PositionalEncoding():
@@ -63,7 +64,10 @@ def _as_query(query: Tensor, rows: jax.Array) -> Tensor:
     return Tensor(array, query.axes, query.lengths)
 
 
-def _attention(op: Attention, layer: Layer, query: Tensor, memory: Tensor) -> Tensor:
+def _attention(
+    op: Attention, layer: Layer, query: Tensor, memory: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What is seen, and how much each place counts."""
     q, m = _rows(query), _rows(memory)
     match op.score:
         case "dot":
@@ -80,7 +84,8 @@ def _attention(op: Attention, layer: Layer, query: Tensor, memory: Tensor) -> Te
         scores = scores / sqrt(q.shape[-1])
     real = _real(memory)
     weights = softmax(scores, -1, None if real is None else real[:, None])
-    return _as_query(query, weights.astype(m.dtype) @ m)
+    weights = weights.astype(m.dtype)
+    return _as_query(query, weights @ m), _as_query(query, weights)
 
 
 def _products(q: jax.Array, m: jax.Array) -> jax.Array:

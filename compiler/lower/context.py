@@ -24,6 +24,7 @@ class Context:
             last batch do not count in batch statistics.
         frozen: the layer's parameters and statistics must stay as they are.
         tied: for each tied field, the borrowed array.
+        taps: the further outputs that something reads.
         dtype: of the floats that a layer makes from integers (embed, one_hot); the width it
             keeps its parameters in, or float32, where None.
         kernels: "auto" for our kernels, "reference" for XLA's plain operations.
@@ -38,6 +39,7 @@ class Context:
     row_mask: jax.Array | None = None
     frozen: bool = False
     tied: tuple[jax.Array, ...] = ()
+    taps: tuple[str, ...] = ()
     dtype: Any = None
     kernels: str = "auto"
     watch: Watch | None = None

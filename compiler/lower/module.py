@@ -137,6 +137,9 @@ def _apply(
         case Scan() as scan:
             return run_scan(scan, module, inputs, node.outputs, context, node.remat)
         case op:
+            taps = tuple(op.taps(*(v.type for v in node.inputs)))
+            if taps:
+                context = replace(context, taps=tuple(n for n in taps if n in node.outputs))
             result = apply(op, module, inputs, context)
             results = result if isinstance(result, tuple) else (result,)
             return dict(zip(node.outputs, results, strict=True))

@@ -192,7 +192,8 @@ def _searched(ready: _Ready, search: Search) -> Decoded:
     outputs: dict[str, jax.Array] = {}
     taps = [n for n in ready.node.outputs if n != "output" and scan.is_sequence(n)]
     if taps:
-        seen = jnp.concatenate([jnp.full((rows, 1), _number(search.start), best.dtype), best[:, :-1]], 1)
+        first = jnp.full_like(best[:, :1], _number(search.start))
+        seen = jnp.concatenate([first, best[:, :-1]], 1)
         again = (Tensor(seen, ("time",), lengths[:, 0]), *ready.inputs[1:])
         results = run_scan(replace(scan, sample=0.0), ready.module,
                            tuple(x for x in again if x is not None), dict.fromkeys(taps),

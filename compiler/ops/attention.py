@@ -20,7 +20,7 @@ from compiler.ops.base import (
     expect_channels,
     expect_float,
 )
-from compiler.types import TensorType
+from compiler.types import Size, TensorType, joint_size
 
 GLOROT = Init("glorot_uniform")
 LECUN = Init("lecun_normal")
@@ -54,7 +54,8 @@ class Attention(Operator):
     """The mean of a memory's steps, weighted by how well each answers the query that flows.
 
     Scores are q · m (`dot`, Luong et al. 2015), q W m (`general`), or
-    v · tanh(q W + m U) (`additive`, Bahdanau et al. 2015); softmax makes them weights.
+    v · tanh(q W + m U) (`additive`, Bahdanau et al. 2015); softmax makes them weights, which
+    `.weights` shows.
     """
 
     word: ClassVar[str] = "attention"
@@ -84,6 +85,14 @@ class Attention(Operator):
                              "drop `units`, or use `score: additive`", field="units",
                              code="F0452")
         return query.as_float(seen)
+
+    def taps(self, *inputs: TensorType) -> dict[str, TensorType]:
+        """`weights`: how much each place of the memory counts, all places as channels."""
+        query, memory = inputs
+        count: Size = 1
+        for size in memory.without("channels").shape:
+            count = joint_size(count, size)
+        return {"weights": query.as_float(count)}
 
     def parameters(self, *inputs: TensorType) -> dict[str, Parameter]:
         channels, seen = (expect_query(x, self.word) for x in inputs)

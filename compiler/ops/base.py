@@ -136,6 +136,10 @@ class Operator(BaseModel):
         """The types of all outputs by name; the first is what flows on."""
         return {"output": self.infer(*inputs)}
 
+    def taps(self, *inputs: TensorType) -> dict[str, TensorType]:
+        """Further outputs, which a layer has only where something names them."""
+        return {}
+
     def parameters(self, *inputs: TensorType) -> dict[str, Parameter]:
         """The arrays a layer of this operator owns, in a fixed order."""
         return {}

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.graph import Call
+from compiler.graph import Call, Scan
 from compiler.plan import Plan, Row
-from compiler.printer import fields_of, pairs
+from compiler.printer import fields_of, pairs, scan_fields
 
 # Where no depth is given, as many levels are unfolded as stay within so many lines.
 SCREEN = 40
@@ -77,6 +77,8 @@ def _call(plan: Plan, path: str) -> dict[str, Any]:
         return {}
     if isinstance(operation, Call):
         return {"block": operation.block, "params": operation.params}
+    if isinstance(operation, Scan):
+        return {"block": "scan", "params": scan_fields(operation)}
     return {"block": f"each {operation.axis}"}
 
 

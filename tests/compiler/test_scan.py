@@ -32,7 +32,7 @@ inputs:
   source: {kind: tokens, vocabulary: 6, length: any}
   target: {kind: tokens, vocabulary: =vocabulary, length: any}
 model:
-  - {embed: {units: =units}, from: source}
+  - {embed: {units: =units}, from: source, name: outer}
   - {gru: {units: =units}, name: encoder}
   - {shift: {time: 1, fill: 1}, from: target, name: before}
   - scan:
@@ -45,11 +45,12 @@ model:
         - {attention: {memory: encoder.sequence, score: additive}, name: look}
         - concat: [h, look]
         - dense: =vocabulary
-      outputs: {looked: look}
+      outputs: {looked: look, weights: look.weights}
       sample: =sample
       decode: {beam: 3, start: 1, end: 2, length: 6}
     name: decoder
-outputs: {logits: decoder, looked: decoder.looked, last: decoder.last, state: decoder.h}
+outputs: {logits: decoder, looked: decoder.looked, last: decoder.last, state: decoder.h,
+          weights: decoder.weights}
 """
 
 SOURCE = np.array([[1, 2, 3, 4, 5], [5, 4, 3, 0, 0], [2, 2, 0, 0, 0]])
@@ -66,25 +67,26 @@ def spec(tmp_path: Path) -> Path:
 
 def body_step(model: Any, token: Any, h: Any, memory: Tensor, training: bool = False) -> Any:
     """One step of the translator's body, by hand."""
-    decoder, context = model.decoder, Context(training=training)
+    decoder, context = model.decoder, Context(training=training, taps=("weights",))
     x = decoder.embed_1(Tensor(jnp.asarray(token), ()), context=context)
     h = decoder.h(x, h, context=context)[0]
-    look = decoder.look(h, memory, context=context)
+    look, weights = decoder.look(h, memory, context=context)
     both = h.with_array(jnp.concatenate([h.array, look.array], -1))
-    return decoder.dense_1(both, context=context), h, look
+    return decoder.dense_1(both, context=context), h, look, weights
 
 
 def test_every_step_is_the_body_and_a_row_stands_still_behind_its_end(spec: Path) -> None:
     model = build_spec(spec)
     found = model(source=SOURCE, target=TARGET, lengths=LENGTHS)
-    x = model.embed_1(Tensor(jnp.asarray(SOURCE), ("time",), jnp.asarray(LENGTHS["source"])))
+    x = model.outer(Tensor(jnp.asarray(SOURCE), ("time",), jnp.asarray(LENGTHS["source"])))
     memory, _, state = model.encoder(x)
     before = np.concatenate([np.ones((3, 1), int), TARGET[:, :-1]], 1)
     h, end = state, np.array(state.array)
     for t in range(4):
-        logits, h, look = body_step(model, before[:, t], h, memory)
+        logits, h, look, weights = body_step(model, before[:, t], h, memory)
         real = t < LENGTHS["target"]
-        for name, step in (("logits", logits), ("looked", look)):
+        for name, step in (
+                ("logits", logits), ("looked", look), ("weights", weights)):
             expected = np.where(real[:, None], step.array, 0)
             np.testing.assert_allclose(found[name][:, t], expected, rtol=1e-5, atol=1e-6)
         end = np.where(real[:, None], h.array, end)
@@ -227,11 +229,11 @@ def test_a_sampled_step_sees_its_own_last_choice_in_training_only(spec: Path) ->
     plain = model(source=SOURCE, target=TARGET, lengths=LENGTHS)["logits"]
     model.train()
     own = np.asarray(model(source=SOURCE, target=TARGET)["logits"])
-    x = model.embed_1(Tensor(jnp.asarray(SOURCE), ("time",)))
+    x = model.outer(Tensor(jnp.asarray(SOURCE), ("time",)))
     memory, _, h = model.encoder(x)
     token = np.ones(3, int)
     for t in range(4):
-        logits, h, _ = body_step(model, token, h, memory)
+        logits, h, *_ = body_step(model, token, h, memory)
         np.testing.assert_allclose(own[:, t], logits.array, rtol=1e-4, atol=1e-6)
         token = np.asarray(logits.array.argmax(-1))
     assert np.abs(own - np.asarray(plain)).max() > 1e-4
@@ -322,19 +324,24 @@ def test_layers_behind_a_scan_read_its_results_and_outside_names_are_one_input(s
     graph = graph_of(make_program(Request(str(spec)), report), report)
     (node,) = (n for n in graph.nodes if isinstance(n.operation, Scan))
     assert [v.name for v in node.inputs] == ["before", "encoder.state", "encoder"]
-    assert list(node.outputs) == ["output", "looked", "last", "h"]
+    assert list(node.outputs) == ["output", "looked", "weights", "last", "h"]
 
 
 @pytest.mark.parametrize("change, code", [
     (("carry: {h: encoder.state}", "carry: {g: encoder.state, h: encoder.state}"), "F0415"),
     (("name: h}", "name: g}\n        - {dense: 5, name: h}"), "F0416"),
     (("carry: {h: encoder.state}", "carry: {h: encoder.sequence}"), "F0417"),
-    (("outputs: {looked: look}", "outputs: {looked: encoder.sequence}"), "F0417"),
+    (("looked: look,", "looked: encoder.sequence,"), "F0417"),
     (("        - dropout: =rate\n", "        - batch_norm\n"), "F0418"),
     (("        - dense: =vocabulary\n", "        - dense: 5\n"), "F0419"),
     (("start: 1", "start: 7"), "F0419"),
     (("over: {token: before}", "over: {token: before, other: encoder.sequence}"), "F0420"),
     (("over: {token: before}", "over: {token: encoder.state}"), "F0403"),
+    (("        - dense: =vocabulary\n",
+      "        - dense: {units: 6, tie: embed_1.embedding}\n        - dense: =vocabulary\n"),
+     "F0413"),
+    (("        - {attention", "        - {dense: {units: 6, tie: outer.embedding}}\n"
+      "        - {attention"), "F0421"),
 ])
 def test_what_a_scan_cannot_do_is_told(spec: Path, change: tuple[str, str], code: str) -> None:
     assert change[0] in TRANSLATOR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from compiler.diagnostics import SpecError, diagnostic
 from compiler.ops.attention import (
     Attention,
     AttentionOperator,
@@ -39,6 +40,10 @@ def _mask(site: Site, i: int) -> str:
 
 def _attention(op: Attention, site: Site) -> Piece:
     query, memory = site.types
+    if len(site.node.outputs) > 1:
+        raise SpecError([diagnostic(
+            "F0910", f"`.weights` of `attention` at `{site.node.path}` cannot be ejected",
+            site.node.origin.span, help="drop the output that shows them")])
     site.file.need("attend", *(["mask"] if site.lens[1] else []))
     site.file.need("weights_of")
     site.file.need("places")

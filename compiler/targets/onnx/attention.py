@@ -15,11 +15,13 @@ from compiler.ops.attention import (
 )
 from compiler.targets.onnx.activation import softmax
 from compiler.targets.onnx.builder import Builder, Tensor
-from compiler.targets.onnx.layer import Layer
+from compiler.targets.onnx.layer import Layer, made
 from compiler.targets.onnx.lengths import column
 
 
-def emit(op: AttentionOperator, layer: Layer, inputs: tuple[Tensor, ...], g: Builder) -> Tensor:
+def emit(
+    op: AttentionOperator, layer: Layer, inputs: tuple[Tensor, ...], g: Builder,
+) -> Tensor | tuple[Tensor, ...]:
     """Add the nodes of an attention, or of an encoding of positions."""
     match op:
         case Attention():
@@ -54,16 +56,19 @@ def _real(g: Builder, x: Tensor) -> str | None:
     return g.reshaped(g.node("Expand", mask, g.shape(sizes)), [g.size(x, "batch"), -1])
 
 
-def _as_query(g: Builder, layer: Layer, query: Tensor, rows: str) -> Tensor:
+def _as_query(g: Builder, layer: Layer, query: Tensor, rows: str, output: int = 0) -> Tensor:
     """(batch, places, channels) back under the axes of the query."""
+    type = layer.outputs[output]
     query = g.in_order(query)
     if query.rank != 3:
         rows = g.reshaped(rows, [*(g.size(query, a) for a in query.order[:-1]),
-                                 layer.outputs[0].channels or 0])
-    return layer.made(rows, query.lengths)
+                                 type.channels if isinstance(type.channels, int) else -1])
+    return made(rows, type, query.lengths)
 
 
-def _attention(op: Attention, layer: Layer, query: Tensor, memory: Tensor, g: Builder) -> Tensor:
+def _attention(
+    op: Attention, layer: Layer, query: Tensor, memory: Tensor, g: Builder,
+) -> Tensor | tuple[Tensor, ...]:
     def weight(name: str) -> str:
         return g.weight(layer.name(name), layer.own(name))
 
@@ -83,7 +88,10 @@ def _attention(op: Attention, layer: Layer, query: Tensor, memory: Tensor, g: Bu
     real = _real(g, memory)
     shares = softmax(g, scores, 2, None if real is None else g.node(
         "Unsqueeze", real, g.ints(1)))
-    return _as_query(g, layer, query, g.node("MatMul", shares, m))
+    seen = _as_query(g, layer, query, g.node("MatMul", shares, m))
+    if len(layer.outputs) == 1:
+        return seen
+    return seen, _as_query(g, layer, query, shares, 1)
 
 
 def _multi_head(
