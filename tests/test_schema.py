@@ -51,8 +51,9 @@ def test_the_schema_that_is_shipped_is_of_these_models() -> None:
 @pytest.mark.parametrize("path", zoo.files(), ids=lambda path: path.stem)
 def test_what_is_shipped_fits_and_names_its_schema(path: Path, validator: Draft7Validator) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    (modeline,) = [line for line in lines if line.startswith(MODELINE)]
-    assert (path.parent / modeline.removeprefix(MODELINE)).resolve() == SHIPPED
+    named = [line.removeprefix(MODELINE) for line in lines if line.startswith(MODELINE)]
+    assert [(path.parent / name).resolve() for name in named] == [SHIPPED], (
+        f"above `flaxspec: 1` belongs the line `{MODELINE}../flaxspec.schema.json`")
     assert list(validator.iter_errors(plain(parse(read_source(path), Report())))) == []
 
 
