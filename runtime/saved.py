@@ -258,7 +258,7 @@ def load_from(folder: Path, prepared: Prepared) -> Trained:
     Raises:
         SpecError: F0810 its preprocessing is damaged, F0805 and F0806 its weights.
     """
-    known = _known(folder)
+    known = _known(folder, prepared)
     train = prepared.training.train
     model = build_model(optimise(prepared.graph), seed=train.seed, kernels=train.compile.kernels,
                         **train.precision.of_build)
@@ -269,13 +269,20 @@ def load_from(folder: Path, prepared: Prepared) -> Trained:
 
 def read_run(folder: Path) -> tuple[Prepared, Preprocessing]:
     """The checked spec and the preprocessing of a run."""
-    return prepare(folder / files.SPEC, Report()), _known(folder)
+    prepared = prepare(folder / files.SPEC, Report())
+    return prepared, _known(folder, prepared)
 
 
-def _known(folder: Path) -> Preprocessing:
-    """The preprocessing of a run."""
+def _known(folder: Path, prepared: Prepared) -> Preprocessing:
+    """The preprocessing of a run, which may be a stranger's.
+
+    Raises:
+        SpecError: F0810 it is missing, damaged, or that of another model.
+    """
     try:
-        return preprocessing.read(folder / files.PREPROCESSING)
+        known = preprocessing.read(folder / files.PREPROCESSING)
+        preprocessing.check_fits(known, prepared.inputs.values())
+        return known
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpecError([diagnostic(
             "F0810", f"`{folder / files.PREPROCESSING}` is damaged",

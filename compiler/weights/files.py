@@ -63,6 +63,10 @@ def read_file(path: Path) -> TensorFile:
 
     try:
         return TensorFile(path, kind, load_file(path))
+    except AttributeError as error:  # NumPy has no such type of numbers: "float8_e4m3fn"
+        raise SpecError([diagnostic(
+            "F0805", f"`{path}` has numbers of a type that cannot be read here",
+            notes=[str(error)], help="save it in float32, float16 or bfloat16")]) from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise SpecError([diagnostic(
             "F0805", f"`{path}` is not a safetensors file", notes=[str(error)],

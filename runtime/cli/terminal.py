@@ -56,6 +56,7 @@ def _columns() -> int:
 def pairs(rows: Sequence[tuple[str, str]]) -> list[str]:
     """Lines of names and texts; a text goes on below itself where a terminal is narrow."""
     size = max(len(name) for name, _ in rows) + 2
+    rows = [(name, printable(text)) for name, text in rows]
     return [line for name, text in rows for line in textwrap.wrap(
         text, max(width(), size + 20), initial_indent=name.ljust(size),
         subsequent_indent=" " * size, break_long_words=False, break_on_hyphens=False)]
@@ -69,12 +70,18 @@ def columns(rows: Sequence[Sequence[str]], right: str, *, squeeze: int | None = 
         right: for each column "<" or ">": where its cells stand.
         squeeze: the column whose cells are cut where a line would be too wide.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*rows)]
     if squeeze is not None:
         surplus = sum(widths) + 2 * (len(widths) - 1) - width()
         if surplus > 0:
             widths[squeeze] = max(widths[squeeze] - surplus, len(rows[0][squeeze]), 12)
     return ["  ".join(map(_cell, row, widths, right)).rstrip() for row in rows]
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: names of classes come from strangers, too."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _cell(text: str, size: int, side: str) -> str:
