@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ TARGETS = ("flaxspec", *naming.LIBRARIES, "torch", "keras")
 def weights_to(
     graph: Graph, arrays: Mapping[str, np.ndarray], names: str,
 ) -> dict[str, np.ndarray]:
-    """A model's arrays under the names of `TARGETS`, in the layout that belongs to them.
+    """A model's arrays under the names of `TARGETS` or of a YAML file, in their layout.
 
     Raises:
         SpecError: as `weights_to_torch`.
@@ -42,7 +43,8 @@ def weights_to_torch(
     Args:
         graph: the model.
         arrays: its arrays by path, as `weights.safetensors` of a run has them.
-        names: "torchvision" or "timm"; "torch" for our paths with PyTorch's names of arrays;
+        names: "torchvision" or "timm", or the path of a YAML file with names of one's own;
+            "torch" for our paths with PyTorch's names of arrays;
             "auto" for torchvision's where it has such a model, else our paths.
 
     Raises:
@@ -64,18 +66,22 @@ def _modules(own: tuple[Slots, ...], names: str) -> dict[str, Module]:
     """The layers by their names in a library, in the order they run."""
     if names == "torch":
         return by_path(own)
-    libraries = ("torchvision",) if names == "auto" else (names,)
-    if names not in ("auto", *naming.LIBRARIES):
+    if names.endswith((".yaml", ".yml")):
+        known = naming.read_maps(Path(names), f"`{names}`'s")
+    elif names in ("auto", *naming.LIBRARIES):
+        known = naming.maps("torchvision" if names == "auto" else names)
+    else:
         raise SpecError([diagnostic(
             "F0881", f"`{names}` are not names that flaxspec can write",
-            notes=[f"there are: {', '.join(TARGETS)}"], help=nearest(names, TARGETS))])
-    fitting = [(m.unused(own), modules) for library in libraries for m in naming.maps(library)
+            notes=[f"there are: {', '.join(TARGETS)}; or a YAML file with a map of your own"],
+            help=nearest(names, TARGETS))])
+    fitting = [(m.unused(own), modules) for m in known
                if (modules := m.modules(own)) is not None]
     if fitting:
         return min(fitting, key=lambda pair: pair[0])[1]
     if names == "auto":
         return by_path(own)
-    families = [m.name.rpartition(" ")[2] for m in naming.maps(names)]
+    families = [m.name.rpartition(" ")[2] for m in known]
     raise SpecError([diagnostic(
         "F0881", f"{names} has no model with these layers", notes=[
             f"families with names there: {', '.join(families)}, as the zoo writes them",

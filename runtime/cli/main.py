@@ -355,8 +355,8 @@ def weights(
         help="Whose names the file has: auto, flaxspec, torchvision, timm, torch, keras, or a "
              "YAML file of names.", metavar="NAMES")] = "auto",
     to: Annotated[str, typer.Option(
-        help="Whose names to write: flaxspec, torchvision, timm, torch, keras; as FILE's ending "
-             "says where not given.", metavar="NAMES")] = "",
+        help="Whose names to write: flaxspec, torchvision, timm, torch, keras, or a YAML file of "
+             "names; as FILE's ending says where not given.", metavar="NAMES")] = "",
     out: Annotated[Path | None, typer.Option(
         "-o", "--out", help="Where to write; its ending chooses the format.",
         metavar="FILE")] = None,

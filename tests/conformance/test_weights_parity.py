@@ -121,10 +121,12 @@ def test_in_and_out_again_is_the_file_to_the_bit(file: str, tmp_path: Path):
     graph = optimise(make_graph(Request(spec_of(file, tmp_path), values=values), Report()))
     loaded, theirs = load(FOLDER / file, graph), read_file(FOLDER / file).tensors
     assert not loaded.left and not loaded.drawn
-    made = weights_to(graph, loaded.arrays, names or "torch")
-    if not names:  # nn.LSTM and nn.GRU may be called anything: here, as the reference calls them
-        words = {"lstm_1": "rnn", "gru_1": "rnn", "dense_1": "fc"}
-        made = {f"{words[n.partition('.')[0]]}.{n.partition('.')[2]}": a for n, a in made.items()}
+    if not names:  # nn.LSTM and nn.GRU may be called anything: a map says what they are called
+        (tmp_path / "names.yaml").write_text(
+            "recurrent: {layers: {lstm_1: rnn, dense_1: fc}}\n"
+            "other: {layers: {gru_1: rnn, dense_1: fc}}\n")
+        names = str(tmp_path / "names.yaml")
+    made = weights_to(graph, loaded.arrays, names)
     assert made.keys() == theirs.keys()
     for name, array in theirs.items():
         if not name.endswith("num_batches_tracked"):
