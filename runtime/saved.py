@@ -35,6 +35,7 @@ from runtime.preprocessing import Preprocessing
 from runtime.recipe import Training
 from runtime.report.jsonl import read_events
 from runtime.run import Prepared, prepare
+from runtime.share.reference import MANIFEST
 from runtime.step import PureModel
 from runtime.streams import EVALUATION_STREAMS
 from runtime.tasks.task import Task
@@ -158,6 +159,14 @@ class Trained:
             if paths and len(wanted) == 1 and self.kind == "file":
                 return as_field(given, first, kind)
             return self._arrays(given, called)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            if self.folder is None or not (self.folder / MANIFEST).is_file():
+                raise  # our own fault, or the caller's
+            raise SpecError([diagnostic(
+                "F0810", f"`{self.folder / files.PREPROCESSING}` does not suit the data of the "
+                "spec", notes=[f"{type(error).__name__}: {error}"],
+                help="the bundle was not made by `flaxspec pack`: ask where it comes from")],
+                ) from None
 
     @property
     def wanted(self) -> dict[str, TensorType]:

@@ -193,6 +193,27 @@ def test_a_bundle_whose_files_lie_is_told_from_one_of_whom_nobody_knows(
     assert call("plan {}", "x.zip")[0] == 0  # what it is can be seen all the same
 
 
+def test_what_was_fitted_to_other_data_is_told(call: Call) -> None:
+    spec = """\
+flaxspec: 1
+name: words
+inputs: {text: {kind: tokens, vocabulary: 30, length: any}}
+model: [{embed: 2}, {rnn: {units: 2, return: last}}, {dense: 2}]
+data: {documents: data/x.csv, input: text, target: opinion, classes: [bad, good], vocabulary: 30}
+task: classification
+train: {epochs: 1, batch_size: 4, optimizer: {adam: 0.01}}
+"""
+    field = {"axes": ["time"], "shape": ["text"], "dtype": "int", "vocabulary": 30}
+    zipped(Path("x.zip"), files(
+        spec__yaml=spec, **preprocessing(fields={"text": field, "label": FIELDS["label"]}),
+        **arrays(embed_1__embedding=(30, 2), rnn_1__kernel_0=(2, 2),
+                 rnn_1__recurrent_kernel_0=(2, 2), rnn_1__bias_0=(2,), dense_1__kernel=(2, 2),
+                 dense_1__bias=(2,))))
+    Path("own.txt").write_text("hello\n")
+    status, out, err = call("predict {} own.txt", "x.zip")
+    assert status == 2 and "error[F0810]" in err and "F0810" in json.loads(out)["error"]
+
+
 def test_names_of_classes_command_no_terminal(call: Call) -> None:
     zipped(Path("x.zip"), files(**preprocessing(labels={"label": ["\x1b[2J\u202ex"] * 10})))
     assert "\ufffd[2J\ufffdx" in call("evaluate {}", "x.zip")[1]
