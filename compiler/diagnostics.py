@@ -306,6 +306,7 @@ CODES = {
     "F0648": "a setting that does not go with phases",
     "F0660": "a line that is no part of a gettext catalogue",
     "F0661": "a damaged compiled catalogue",
+    "F0662": "a model that cannot be searched",
     "F0680": "outputs that make up no detector",
     "F0681": "a level that does not part the picture",
     "F0690": "nothing to draw",

@@ -42,10 +42,29 @@ def measurer(model: PureModel, task: Task, readable: Sharding | None = None) -> 
     return jax.jit(measure, out_shardings=None if readable is None else (readable, None))
 
 
+def searcher(model: PureModel, task: Task, readable: Sharding | None = None) -> Measure | None:
+    """The jitted function that searches for a batch, and measures what is found.
+
+    Args:
+        model: the model.
+        task: what is measured; None is given back where it searches nothing.
+        readable: how the figures are laid out, where it matters.
+    """
+    if not task.searched:
+        return None
+
+    def measure(
+        params: Arrays, rest: Arrays, batch: Batch, key: jax.Array,
+    ) -> tuple[Measured, Arrays]:
+        return task.measure_search(model.searched(params, rest, batch, key=key), batch), {}
+
+    return jax.jit(measure, out_shardings=None if readable is None else (readable, None))
+
+
 def measured(
     model: PureModel, measure: Measure, params: Arrays, rest: Arrays, part: Examples, size: int,
     key: jax.Array, *, cut: Callable[[Batch], Batch] = lambda batch: batch,
-    pause: Callable[[], None] = lambda: None,
+    pause: Callable[[], None] = lambda: None, most: int | None = None,
 ) -> Meter:
     """What was measured on all examples of a part.
 
@@ -59,9 +78,10 @@ def measured(
         key: of random numbers.
         cut: lays a batch out over the devices.
         pause: called after each batch; it may raise.
+        most: how many examples are enough, taken from all over the part; None for all.
     """
     meter = Meter()
-    for batch in map(cut, batches(model, part, size)):
+    for batch in map(cut, batches(model, part, size, most)):
         found, carried = measure(params, rested(model, rest, len(batch.rows)), batch, key)
         rest = rest | carried
         meter.add(found)
@@ -69,10 +89,14 @@ def measured(
     return meter
 
 
-def batches(model: PureModel, part: Examples, size: int) -> Iterator[Batch]:
+def batches(
+    model: PureModel, part: Examples, size: int, most: int | None = None,
+) -> Iterator[Batch]:
     """The batches of a part, every example once, in the order the model wants."""
     if not model.carried:
-        yield from part.batches(np.arange(part.size), size)
+        count = part.size if most is None else min(most, part.size)
+        chosen = np.linspace(0, part.size, count, endpoint=False).astype(int)
+        yield from part.batches(chosen, min(size, max(count, 1)) if most is not None else size)
         return
     for number, picked in enumerate(stream_batches(part.size)):
         yield fresh(part.batch(*picked), begins=number == 0)

@@ -18,7 +18,7 @@ from runtime.batch import Batch
 from runtime.data.dataset import Dataset
 from runtime.data.pipeline import Examples, can_stack, examples
 from runtime.dispatch import Several, several_steps
-from runtime.evaluation import Measure, measurer
+from runtime.evaluation import Measure, measurer, searcher
 from runtime.mesh import Placement
 from runtime.mixing import mixing
 from runtime.recipe import Training
@@ -68,6 +68,7 @@ class Setup:
         step: makes a step.
         several: makes several in one call; None where every step is a call.
         measure: measures a batch.
+        search: searches for a batch and measures that; None where the task searches nothing.
         observe: tells the batch statistics of a batch.
         rate: the learning rate by step, where there is one.
         parts: the data, ready to be cut into batches.
@@ -83,6 +84,7 @@ class Setup:
     step: Step
     several: Several | None
     measure: Measure
+    search: Measure | None
     observe: Observe
     rate: Callable[[int], float] | None
     parts: dict[str, Examples]
@@ -140,7 +142,7 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     several = several_steps(once, job.steps_per_dispatch) if together else None
     setup = Setup(
         dataset, task, table, model, loss, step, several,
-        measurer(model, task, placement.readable),
+        measurer(model, task, placement.readable), searcher(model, task, placement.readable),
         averaging.observer(model), optim.learning_rate(recipe.optimizer, table.run), parts,
         jax.random.key(recipe.seed), placement)
     return setup, placement.copied(state)

@@ -188,6 +188,11 @@ def evaluate(
     meter = evaluation.measured(setup.model, setup.measure, params, rest, data, size, setup.key,
                      cut=place.cut, pause=pause)
     means = meter.means()
+    if setup.search is not None:
+        most = setup.task.searched if part == "validation" else None
+        means |= evaluation.measured(
+            setup.model, setup.search, params, rest, data, size, setup.key, cut=place.cut,
+            pause=pause, most=most).means()
     if details is not None:
         details.update(setup.task.details(means, setup.dataset))
     return setup.task.finish(means, setup.dataset)

@@ -76,7 +76,7 @@ def read(path: Path) -> Preprocessing:
     fields = {name: _kind(kind) for name, kind in content["fields"].items()}
     labels = {name: _texts(names) for name, names in content["labels"].items()}
     fitted = _of(content["fitted"], dict)
-    return Preprocessing(Meaning(fields, labels, _read_scales(content["scales"])),
+    return Preprocessing(Meaning(fields, labels, _read_scales(content["scales"]), fitted),
                          _read_scales(content["normalise"]), fitted)
 
 

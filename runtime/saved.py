@@ -27,7 +27,7 @@ from runtime.data.dataset import Dataset, Part
 from runtime.data.images import SUFFIXES as PICTURES
 from runtime.data.pictures import as_field
 from runtime.data.pipeline import examples
-from runtime.evaluation import measured, measurer
+from runtime.evaluation import measured, measurer, searcher
 from runtime.finding import find, summary
 from runtime.inputs import Form, Kind, as_series, as_text, kind_of
 from runtime.optim_document import Run
@@ -79,7 +79,10 @@ class Trained:
         carry.end(model)
 
         def forward(params: Any, rest: Any, batch: Batch, key: jax.Array) -> dict[str, Tensor]:
-            return self.pure.run(params, rest, batch, training=False, key=key)[0]
+            outputs = self.pure.run(params, rest, batch, training=False, key=key)[0]
+            if self.task.searched:
+                outputs |= self.pure.searched(params, rest, batch, key=key)
+            return outputs
 
         self._forward = jax.jit(forward)
 
@@ -234,8 +237,11 @@ class Trained:
         dataset = self.preprocessing.around(part)
         size = max(1, min(batch_size, part.size))
         goal = self._goal(dataset)
-        means = measured(self.pure, measurer(self.pure, goal), self.params, self.rest,
-                         examples(part), size, jax.random.key(0)).means()
+        means: dict[str, np.ndarray] = {}
+        for look in (measurer(self.pure, goal), searcher(self.pure, goal)):
+            if look is not None:
+                means |= measured(self.pure, look, self.params, self.rest, examples(part), size,
+                                  jax.random.key(0)).means()
         return goal.finish(means, dataset), goal.details(means, dataset)
 
     def _goal(self, dataset: Dataset) -> Task:

@@ -26,6 +26,7 @@ from runtime.data.augment import Augmentation
 from runtime.data.augment.change import IMAGE, Move
 from runtime.data.boxes import BOX_AXES
 from runtime.data.dataset import Scale
+from runtime.data.tokens import END, START
 from runtime.tasks.task import Task
 
 Arrays = dict[str, jax.Array]
@@ -109,6 +110,26 @@ class PureModel:
              if field in batch.lengths},
             training=training, key=key, row_mask=batch.rows, watch=watch)
         return outputs, _flat(nnx.state(model, nnx.Not(nnx.Param)))
+
+    def searched(
+        self, params: Arrays, rest: Arrays, batch: Batch, *, key: jax.Array,
+    ) -> dict[str, Tensor]:
+        """What the model's scan that has `decode` finds for a batch, outside training.
+
+        Returns:
+            `search.symbols` (batch, beam, length) and `search.scores` (batch, beam), the best
+            first; and what the scan's `outputs` name, `search.NAME` (batch, length, …), of the
+            best.
+        """
+        model = self.merge(params, rest)
+        found = model.decode(
+            {name: self._read(batch, field) for name, field in self.inputs.items()},
+            {name: batch.lengths[field] for name, field in self.inputs.items()
+             if field in batch.lengths}, symbols={"start": START, "end": END}, key=key)
+        return {"search.symbols": Tensor(found.all_tokens, ("beam", "time")),
+                "search.scores": Tensor(found.all_scores, ("beam",)),
+                **{f"search.{name}": Tensor(array, ("time", "channels"), found.lengths)
+                   for name, array in found.outputs.items()}}
 
     def seen(self, batch: Batch) -> Batch:
         """A batch whose fields are as the model takes them: what its outputs are compared with."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from compiler.diagnostics import Report, nearest
-from compiler.graph import Graph, walk
+from compiler.graph import Graph, Scan, walk
 from compiler.ops.recurrent import Layers
 from compiler.source import Span
 from compiler.tree import Mapping as MapNode
 from compiler.tree import Node
 from compiler.types import TensorType
+from runtime.data.tokens import END, START
 from runtime.freezing import check_freezing, frozen
 from runtime.mixing import check_mix
 from runtime.patterns import check_patterns
@@ -39,6 +40,7 @@ def check_recipe(
         training, {v.name: v.type for v in graph.inputs}, outputs, report, phases=graph.phases)
     check_judges(training, outputs, tree, report)
     _check_marks(training, report)
+    _check_search(training, graph, report)
     if len(inputs) == len(graph.inputs):
         check_train(training, graph, inputs, report)
     return inputs
@@ -56,6 +58,27 @@ def _check_marks(training: Training, report: Report) -> None:
                      "class, and the task does not leave them out", training.spans["task"],
             help=f"say `task: {{{task.word}: {{ignore: {mark}}}}}`"
             if "ignore" in type(task).model_fields else "take `ignore` away")
+
+
+def _check_search(training: Training, graph: Graph, report: Report) -> None:
+    """Report a model that cannot be searched, where the task needs that, or not with its marks."""
+    if not training.goal.searched:
+        return
+    span = training.spans.get("task")
+    search = next((node.operation.decode for _, node in walk(graph)
+                   if isinstance(node.operation, Scan) and node.operation.decode), None)
+    if search is None:
+        report.error(
+            "F0662", f"{training.task.word} searches for the best text, and no `scan` of the "
+                     "model says how", span,
+            help="add `decode: {beam: 5, start: 1, end: 2, length: 60}` to the decoder's `scan`")
+        return
+    for name, mark in (("start", START), ("end", END)):
+        if getattr(search, name) not in (name, mark):
+            report.error(
+                "F0662", f"texts {name} with the symbol {mark}, and the model's `decode` says "
+                         f"`{name}: {getattr(search, name)}`", span,
+                help=f"say `{name}: {mark}` there")
 
 
 def check_train(

@@ -109,11 +109,13 @@ class Meaning:
         labels: for fields of classes, tokens or several labels, what each number or channel
             is called, in order.
         scales: how fields were normalised.
+        fitted: what else the training part taught, such as vocabularies.
     """
 
     fields: Mapping[str, TensorType]
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
 
     def names(self, name: str, count: int) -> tuple[str, ...]:
         """What the `count` classes of a field are called; their numbers where nobody says."""
@@ -165,4 +167,4 @@ class Dataset:
     @property
     def meaning(self) -> Meaning:
         """What is known of the fields, without the examples."""
-        return Meaning(self.fields, self.labels, self.scales)
+        return Meaning(self.fields, self.labels, self.scales, self.fitted)

@@ -129,7 +129,8 @@ class Pairs(Paired, Rows):
                 path, delimiter or ",")
             table = tabular.read_table(path, delimiter=delimiter, header=header)
         texts = [[_text(table, row, name) for row in range(table.size)] for name in names]
-        columns: dict[str, Sequence[Any]] = dict(zip((SOURCE, TARGET), reversed(texts) if self.reverse else texts))
+        texts = texts[::-1] if self.reverse else texts
+        columns: dict[str, Sequence[Any]] = dict(zip((SOURCE, TARGET), texts))
         if self.split_column is not None:
             columns[self.split_column] = list(table.column(self.split_column))
         return replace(table, columns=columns)

@@ -15,6 +15,7 @@ from runtime.tasks.multi_label import MultiLabel
 from runtime.tasks.regression import Regression
 from runtime.tasks.segmentation import Segmentation
 from runtime.tasks.tagging import Tagging
+from runtime.tasks.translation import Translation
 
 AnyTask = Annotated[
     Annotated[Classification, Tag("classification")]
@@ -24,6 +25,7 @@ AnyTask = Annotated[
     | Annotated[Segmentation, Tag("segmentation")]
     | Annotated[Detection, Tag("detection")]
     | Annotated[LanguageModelling, Tag("language_modelling")]
-    | Annotated[Forecasting, Tag("forecasting")],
+    | Annotated[Forecasting, Tag("forecasting")]
+    | Annotated[Translation, Tag("translation")],
     Discriminator(word_of),
 ]

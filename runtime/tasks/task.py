@@ -105,6 +105,23 @@ class Task(Choice):
         """
         raise NotImplementedError
 
+    @property
+    def searched(self) -> int:
+        """How many validation examples are searched after an epoch, where outputs are searched.
+
+        A search costs much more than the model's outputs. 0 where there is none.
+        """
+        return 0
+
+    def measure_search(self, outputs: Mapping[str, Tensor], batch: Batch) -> Measured:
+        """What is measured on a batch besides, of what a search found; not in training.
+
+        Args:
+            outputs: as `PureModel.searched` gives them.
+            batch: the examples.
+        """
+        return {}
+
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
         """The figures to report, the loss first, from the means of what `measure` gave."""
         figures = {name: float(mean) for name, mean in means.items() if not mean.shape}

@@ -20,12 +20,13 @@ from runtime.report.evidence.outputs import outputs
 from runtime.report.evidence.seen import LOOKED_AT, Seen
 from runtime.report.evidence.tags import tags
 from runtime.report.evidence.texts import texts
+from runtime.report.evidence.translations import translations
 from runtime.saved import Trained
 
 WAYS: Mapping[str, Callable[[Seen], str]] = {
     "classification": labels, "multi_label": label_sets, "regression": values, "tagging": tags,
     "segmentation": masks, "detection": found, "forecasting": forecasts,
-    "language_modelling": texts, "written": outputs}
+    "language_modelling": texts, "translation": translations, "written": outputs}
 
 
 def evidence(trained: Trained, dataset: Dataset, details: Mapping[str, Any]) -> str:
