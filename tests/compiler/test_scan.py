@@ -23,6 +23,9 @@ from compiler.pipeline import Request, graph_of, make_graph, make_program
 from compiler.plan import make_plan
 from compiler.printer import graph_text
 from compiler.source import Source
+from compiler.targets.drawing.scene import make_scene
+from compiler.targets.flax_source import About, eject
+from compiler.targets.identity import network_hash
 
 TRANSLATOR = """
 flaxspec: 1
@@ -325,6 +328,42 @@ def test_layers_behind_a_scan_read_its_results_and_outside_names_are_one_input(s
     (node,) = (n for n in graph.nodes if isinstance(n.operation, Scan))
     assert [v.name for v in node.inputs] == ["before", "encoder.state", "encoder"]
     assert list(node.outputs) == ["output", "looked", "weights", "last", "h"]
+
+
+def hash_of(path: Path, **changes: str) -> str:
+    text = TRANSLATOR
+    for a, b in changes.values():
+        assert a in text
+        text = text.replace(a, b)
+    path.write_text(text)
+    report = Report()
+    return network_hash(graph_of(make_program(Request(str(path)), report), report))
+
+
+def test_the_hash_is_of_what_a_scan_computes(spec: Path) -> None:
+    first = hash_of(spec)
+    assert hash_of(spec, step=("over: {token: before}", "over: {symbol: before}")) == first
+    for change in (("beam: 3", "beam: 4"), ("sample: 0.0", "sample: 0.5"),
+                   ("carry: {h: encoder.state}", "carry: {h: {zeros: 4}}"),
+                   ("concat: [h, look]", "concat: [look, h]")):
+        assert hash_of(spec, change=change) != first
+
+
+def test_a_drawing_shows_the_body_in_the_scan(spec: Path) -> None:
+    report = Report()
+    graph = graph_of(make_program(Request(str(spec)), report), report)
+    (box,) = (b for b in make_scene(graph).scope.boxes if b.path == "decoder")
+    assert box.title == "scan token, carry h"
+    assert box.inside is not None
+    assert "decoder.look" in [b.path for b in box.inside.boxes]
+
+
+def test_formats_without_a_scan_say_so(spec: Path) -> None:
+    report = Report()
+    graph = optimise(graph_of(make_program(Request(str(spec)), report), report), EVALUATION)
+    with pytest.raises(SpecError) as error:
+        eject(graph, About("translator.yaml"))
+    assert [d.code for d in error.value.diagnostics] == ["F0910"]
 
 
 @pytest.mark.parametrize("change, code", [
