@@ -26,9 +26,6 @@ SECTIONS: dict[str, type[Section]] = {
     "layers": Each,
     "scan": Scan,
 }
-RESERVED_WORDS = {
-    "log_mel": "audio features come with a later version",
-}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

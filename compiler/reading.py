@@ -11,7 +11,7 @@ from collections import Counter
 from compiler.diagnostics import Report
 from compiler.expressions import is_formula
 from compiler.forms import Form
-from compiler.layers import RESERVED_WORDS, STRUCTURE, LayerSpec, Words, broken
+from compiler.layers import STRUCTURE, LayerSpec, Words, broken
 from compiler.modifiers import MODIFIERS, brief
 from compiler.ops import WORDS
 from compiler.parse import Mapping, Node, Scalar, Sequence, present
@@ -133,9 +133,6 @@ def _report_keys(item: Mapping, keys: list[str], words: Words, report: Report) -
 
 
 def _report_unknown(word: str, span: Span, words: Words, report: Report) -> None:
-    if word in RESERVED_WORDS:
-        report.error("F0220", f"`{word}` is not there yet", span, RESERVED_WORDS[word])
-        return
     help = ""
     prefix, dot, _ = word.partition(".")
     if word in words.lost or dot and prefix in words.lost:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from compiler.diagnostics import Report
 from compiler.forms import literal
 from compiler.formulas import check_formulas
-from compiler.layers import RESERVED_WORDS, STRUCTURE, Words
+from compiler.layers import STRUCTURE, Words
 from compiler.modifiers import MODIFIERS
 from compiler.names import form_problem, value_name_problem
 from compiler.ops import WORDS
@@ -99,11 +99,7 @@ def read_defaults(
     words, found = Words({}, operators), {}
     for word, fields in node.items():
         cls = words.operator(word)
-        if word in RESERVED_WORDS:
-            report.error(
-                "F0220", f"`{word}` is not there yet", node.key_spans[word], RESERVED_WORDS[word]
-            )
-        elif cls is None:
+        if cls is None:
             report.error(
                 "F0202",
                 f"`{word}` is not an operator",
@@ -176,10 +172,8 @@ def _block_section(
     name: str, part: Node, span: Span, operators: PyMapping[str, type[Operator]], report: Report,
 ) -> Block | None:
     """A block's fields; None after errors."""
-    if (name in WORDS or name in STRUCTURE or name in MODIFIERS or name in RESERVED_WORDS
-            or name in operators):
+    if name in WORDS or name in STRUCTURE or name in MODIFIERS or name in operators:
         kind = "a modifier" if name in MODIFIERS else "an operator"
-        kind += " that is to come" if name in RESERVED_WORDS else ""
         report.error(
             "F0211",
             f"block `{name}` has the name of {kind}",

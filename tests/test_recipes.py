@@ -20,8 +20,9 @@ from runtime.run import prepare
 
 RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
 
-EMBEDDED = {"digits", "digit_scenes", "help_texts", "reviews", "seattle_weather", "sunspots"}
-SMALLER_IS_BETTER = ("perplexity", "mae")
+EMBEDDED = {"digits", "digit_scenes", "help_texts", "reviews", "seattle_weather", "sunspots",
+            "synthetic_speech"}
+SMALLER_IS_BETTER = ("perplexity", "mae", "wer")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ CLAIMS = {
     "reviews-lstm": Claim("accuracy", 0.985, 0.95, ("train.epochs=8",)),
     "reviews-cnn": Claim("accuracy", 0.96, 0.80, ("train.epochs=8",)),
     "weather-gru": Claim("mae", 3.0, 3.1, ("train.epochs=8",)),
+    "synthetic-speech": Claim("wer", 0.02, 0.2, (
+        "train.epochs=5", "data.recordings=16", "data.concatenate.count=320", "data.buckets=1",
+        "data.concatenate.words=[1, 2]", "model.with.units=64", "train.batch_size=16")),
 }
 
 

@@ -79,6 +79,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "split",
         "select",
     ),
+    "spectrum": ("log_mel",),
     "noise": ("dropout", "spatial_dropout", "drop_path", "gaussian_noise", "random"),
 }
 

@@ -87,6 +87,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "gaussian_noise": ({"stddev": 0.1},),
     "matmul": ({"axis": "channels"},),
     "normalise": ({"mean": 0.5, "deviation": 0.25},),
+    "log_mel": ({"rate": 1000, "bands": 4, "window": 8, "step": 4, "points": 32},),
 }
 
 # What an operator's reference names in the examples.

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from compiler.layers import JOINS, RESERVED_WORDS, SECTIONS, STRUCTURE
+from compiler.layers import JOINS, SECTIONS, STRUCTURE
 from compiler.modifiers import MODIFIERS
 from compiler.ops import WORDS, operator
 from compiler.ops.base import Operator
@@ -181,7 +181,6 @@ def _layer() -> Schema:
                   for word in WORDS}
     properties |= {word: _join(operator(word)) for word in JOINS}
     properties |= {word: _structure(word) for word in STRUCTURE}
-    properties |= {word: {"not": {}, "description": why} for word, why in RESERVED_WORDS.items()}
     return any_of(
         {"type": "string", "enum": [*WORDS], "description": "an operator alone",
          "enumDescriptions": [_line(operator(word)) for word in WORDS]},

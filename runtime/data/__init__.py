@@ -35,6 +35,7 @@ from runtime.data.series_file import SeriesFile
 from runtime.data.sounds import Sounds
 from runtime.data.source import Source
 from runtime.data.sunspots import Sunspots
+from runtime.data.synthetic_speech import SyntheticSpeech
 from runtime.data.table import TableFile
 from runtime.data.text import Text
 from runtime.share.reference import is_remote
@@ -87,6 +88,7 @@ DataSource = Annotated[
     | Annotated[Reviews, Tag("reviews")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
+    | Annotated[SyntheticSpeech, Tag("synthetic_speech")]
     | Annotated[Images, Tag("images:")]
     | Annotated[MaskFolder, Tag("masks:")]
     | Annotated[Arrays, Tag("arrays:")]

@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 
 
 def fetched(
-    address: str, sha256: str, folder: Path, progress: Progress | None = None,
+    address: str, sha256: str | None, folder: Path, progress: Progress | None = None,
     waits: tuple[float, ...] = WAITS,
 ) -> Path:
     """A file from the web, as it lies in a folder; fetched if it does not lie there yet.
@@ -52,7 +52,7 @@ def fetched(
 
     Args:
         address: http or https.
-        sha256: what the file's digest has to be.
+        sha256: what the file's digest has to be; None where what is in it tells.
         folder: where to keep it.
         progress: hears how far it is.
         waits: seconds before each further attempt after a broken connection.
@@ -63,7 +63,7 @@ def fetched(
     name = PurePosixPath(address).name
     path = folder / name
     if path.is_file():
-        if _digest(path) == sha256:
+        if sha256 is None or _digest(path) == sha256:
             return path
         raise SpecError([diagnostic(
             "F0638", f"`{path}` is not the file that it should be",
@@ -74,7 +74,8 @@ def fetched(
         resumed = partial.exists()
         _download(address, partial, path, progress or shown_progress, waits)
         found = _digest(partial)
-        if found != sha256 and resumed:  # the beginning may have been another file's
+        # The beginning may have been another file's.
+        if sha256 is not None and found != sha256 and resumed:
             partial.unlink()
             _download(address, partial, path, progress or shown_progress, waits)
             found = _digest(partial)
@@ -82,7 +83,7 @@ def fetched(
         raise SpecError([diagnostic(
             "F0637", f"`{name}` cannot be written to `{folder}`: {error.strerror or error}",
             help="make room, or name another folder in the environment: FLAXSPEC_CACHE")]) from None
-    if found != sha256:
+    if sha256 is not None and found != sha256:
         partial.unlink()
         raise SpecError([diagnostic(
             "F0638", f"{address} is not the file that it should be",
@@ -170,6 +171,32 @@ def unpacked(archive: Path) -> Path:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def check_contents(archive: Path, folder: Path, wanted: Mapping[str, str]) -> None:
+    """Check what was in an archive, by its files and not by how they are packed.
+
+    Args:
+        archive: the archive.
+        folder: what was in it.
+        wanted: for folders in it the digest of a list of their files, by name, as `sha256sum *`
+            writes it.
+
+    Raises:
+        SpecError: F0638 something else was in it.
+    """
+    for name, digest in wanted.items():
+        inside = folder / name
+        files = sorted(path.name for path in inside.iterdir() if path.is_file()) if (
+            inside.is_dir()) else []
+        lines = "".join(f"{_digest(inside / file)}  {file}\n" for file in files)
+        found = hashlib.sha256(lines.encode()).hexdigest()
+        if found != digest:
+            raise SpecError([diagnostic(
+                "F0638", f"`{archive}` does not hold the files that it should",
+                notes=[f"the digest of the {len(files):,} files in `{name}` is {found}",
+                       f"it should be {digest}"],
+                help=f"delete it and `{folder}` to have it fetched again")])
 
 
 def gathered(archive: Path, tables: Mapping[str, str], classes: Sequence[str]) -> None:

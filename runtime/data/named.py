@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compiler import zoo
 from compiler.diagnostics import Report
 from compiler.parse import parse, plain, read_source
-from runtime.section import Section
+from runtime.section import Section, problem
 
 FOLDER = "datasets"
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class RemoteFile(Section):
@@ -25,13 +26,23 @@ class RemoteFile(Section):
 
     address: Annotated[str, Field(pattern=r"^https?://[^\s?#]*/[^\s?#/]+$")] = Field(
         description="where it is")
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
-        description="the digest that it has to have")
+    sha256: Digest | None = Field(
+        default=None, description="the digest that it has to have")
+    contents: dict[str, Digest] = Field(
+        default={}, description="in place of `sha256`, for an archive that its server packs anew: "
+                                "folders in it, each with the digest of what `sha256sum *` says "
+                                "there")
     unpack: bool = Field(default=False, description="whether it is an archive: tar or zip")
     gather: dict[str, str] = Field(
         default={}, description="of an archive with a text file for each example, the folders of "
                                 "classes to make tables of: `{train.jsonl: folder/train}`")
     classes: list[str] = Field(default=[], description="the classes to gather")
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if (self.sha256 is None) != bool(self.contents) or self.contents and not self.unpack:
+            raise problem("a file to fetch has `sha256`, or, if it is unpacked, `contents`")
+        return self
 
 
 class NamedData(Section):
@@ -70,12 +81,12 @@ class NamedData(Section):
         Raises:
             SpecError: F0637, F0638: one cannot be fetched, or is another one.
         """
-        from runtime.data.fetch import fetched, gathered, unpacked
+        from runtime.data.fetch import check_contents, fetched, gathered, unpacked
 
         for file in self.files:
             path = fetched(file.address, file.sha256, self.folder)
             if file.unpack:
-                unpacked(path)
+                check_contents(path, unpacked(path), file.contents)
             if file.gather:
                 gathered(path, file.gather, file.classes)
 

@@ -14,6 +14,7 @@ from runtime.tasks.language_modelling import LanguageModelling
 from runtime.tasks.multi_label import MultiLabel
 from runtime.tasks.regression import Regression
 from runtime.tasks.segmentation import Segmentation
+from runtime.tasks.speech_recognition import SpeechRecognition
 from runtime.tasks.tagging import Tagging
 from runtime.tasks.translation import Translation
 
@@ -26,6 +27,7 @@ AnyTask = Annotated[
     | Annotated[Detection, Tag("detection")]
     | Annotated[LanguageModelling, Tag("language_modelling")]
     | Annotated[Forecasting, Tag("forecasting")]
-    | Annotated[Translation, Tag("translation")],
+    | Annotated[Translation, Tag("translation")]
+    | Annotated[SpeechRecognition, Tag("speech_recognition")],
     Discriminator(word_of),
 ]

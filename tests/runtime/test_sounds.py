@@ -10,7 +10,7 @@ from compiler.diagnostics import SpecError
 from compiler.types import TensorType
 from runtime.data import DataSource
 from runtime.data.mel import filters, log_mel
-from runtime.data.sounds import read_wav
+from runtime.data.wav import read_wav
 
 RATE = 1000
 RANDOM = np.random.default_rng(0)

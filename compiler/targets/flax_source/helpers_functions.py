@@ -396,3 +396,54 @@ def dirac(gain=1.0):
 
     return draw
 '''
+
+MEL_FILTERS = '''
+def mel_filters(rate, bands, points, low, high, scale):
+    """What each frequency adds to each band: triangles, equally wide on the mel scale."""
+    if scale == "htk":
+        mels = 2595 * np.log10(1 + np.array([low, high]) / 700)
+        corners = 700 * (10 ** (np.linspace(*mels, bands + 2) / 2595) - 1)
+    else:
+        ends = np.array([low, high])
+        high_mels = 15 + 27 * np.log(np.maximum(ends, 1000) / 1000) / np.log(6.4)
+        mels = np.linspace(*np.where(ends < 1000, ends * 3 / 200, high_mels), bands + 2)
+        high_hertz = 1000 * np.exp((mels - 15) * np.log(6.4) / 27)
+        corners = np.where(mels < 15, mels * 200 / 3, high_hertz)
+    places = np.arange(points // 2 + 1) * rate / points
+    begin, top, end = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    found = np.minimum((places - begin) / (top - begin), (end - places) / (end - top)).clip(0)
+    return found if scale == "htk" else found * (2 / (end - begin))
+'''
+
+FRAME_LENGTHS = '''
+def frame_lengths(lengths, size, hop):
+    """How many windows there are on each row: one at least, unless it is empty."""
+    if lengths is None:
+        return None
+    return jnp.where(lengths > 0, jnp.maximum(lengths - size, 0) // hop + 1, 0)
+'''
+
+LOG_MEL = '''
+def log_mel(sound, rate, bands, size, hop, points, low=0.0, high=None, scale="htk", floor=1e-6):
+    """(batch, samples, channels) to (batch, steps, bands, channels): the power in each band."""
+    sound = sound.swapaxes(1, 2)
+    sound = jnp.pad(sound, ((0, 0), (0, 0), (0, max(size - sound.shape[-1], 0))))
+    starts = np.arange((sound.shape[-1] - size) // hop + 1) * hop
+    frames = sound[..., starts[:, None] + np.arange(size)]
+    window = jnp.asarray(np.hanning(size + 1)[:-1], sound.dtype)
+    power = jnp.square(jnp.abs(jnp.fft.rfft(frames * window, points)))
+    filters = mel_filters(rate, bands, points, low, rate / 2 if high is None else high, scale)
+    return jnp.moveaxis(jnp.log(power @ filters.T.astype(power.dtype) / size + floor), 1, -1)
+'''
+
+NORMALISED_STEPS = '''
+def normalised_steps(x, lengths, by_band):
+    """Mean 0 and deviation 1 over the real steps of each row, of each band or of all."""
+    axes = (1,) if by_band else (1, 2)
+    real = real_steps(x, lengths)
+    real = jnp.broadcast_to(True if real is None else real, x.shape)
+    count = real.sum(axes, keepdims=True).clip(1)
+    mean = jnp.where(real, x, 0).sum(axes, keepdims=True) / count
+    away = jnp.where(real, x - mean, 0)
+    return away / jnp.sqrt(jnp.square(away).sum(axes, keepdims=True) / count + 1e-5)
+'''

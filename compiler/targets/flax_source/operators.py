@@ -21,6 +21,7 @@ _FAMILIES = {
     "attention": ("attention", "attention"),
     "combine": ("joins", "join"),
     "shape": ("shapes", "shape"),
+    "spectrum": ("spectrum", "spectrum"),
 }
 
 

@@ -18,6 +18,7 @@ from runtime.report.evidence.masks import masks
 from runtime.report.evidence.numbers import forecasts, values
 from runtime.report.evidence.outputs import outputs
 from runtime.report.evidence.seen import LOOKED_AT, Seen
+from runtime.report.evidence.speech import speech
 from runtime.report.evidence.tags import tags
 from runtime.report.evidence.texts import texts
 from runtime.report.evidence.translations import translations
@@ -26,7 +27,8 @@ from runtime.saved import Trained
 WAYS: Mapping[str, Callable[[Seen], str]] = {
     "classification": labels, "multi_label": label_sets, "regression": values, "tagging": tags,
     "segmentation": masks, "detection": found, "forecasting": forecasts,
-    "language_modelling": texts, "translation": translations, "written": outputs}
+    "language_modelling": texts, "translation": translations, "speech_recognition": speech,
+    "written": outputs}
 
 
 def evidence(trained: Trained, dataset: Dataset, details: Mapping[str, Any]) -> str:
