@@ -167,6 +167,9 @@ def evaluate(run: str, data: str | None, part: str, *, batch_size: int, json: bo
             (str(c["name"]), f"{c['examples']:,}", *(figure(s, c[s]) for s in scores))
             for c in classes)]
         print("\n" + "\n".join(columns(rows, "<" + ">" * (len(scores) + 1), squeeze=0)))
+    if "calibration" in details:
+        print(f"\nexpected calibration error {100 * details['calibration']['ece']:.2f} %: how far "
+              "the model is from being right as often as it is sure")
 
 
 def _filled(words: Sequence[str]) -> list[str]:

@@ -55,6 +55,7 @@ tbody tr{border-top:1px solid var(--rule)}
 .matrix td,.matrix th{padding:4px 6px;text-align:center;border:1px solid var(--back)}
 .matrix th.row{text-align:right}.matrix td{min-width:34px}
 .shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(132px,1fr));gap:14px}
+.shots.wide2{grid-template-columns:repeat(auto-fill,minmax(230px,1fr))}
 .shots img{width:100%;image-rendering:pixelated;border-radius:5px;display:block;
 border:1px solid var(--rule)}
 .shots figcaption{font-size:13px;line-height:1.4;margin-top:4px;overflow-wrap:anywhere}

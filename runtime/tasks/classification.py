@@ -56,6 +56,7 @@ class Classification(Labelling):
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
     ) -> Measured:
         from runtime.batch import Rows
+        from runtime.tasks.calibration import confidence_bins
         from runtime.tasks.measures import among_best, ratio
 
         measured = super().measure(outputs, batch, training=training)
@@ -66,6 +67,7 @@ class Classification(Labelling):
         classes = logits.shape[-1]
         tops = self.top if self.top is not None else [5] if classes > MANY else []
         more = {f"top{n}": ratio(among_best(logits, labels, n), mask) for n in tops}
+        more["calibration"] = confidence_bins(logits, labels, mask)
         if classes == 2:
             more |= {"score": Rows(logits[:, 1] - logits[:, 0], batch.rows),
                      "positive": Rows(labels == 1, batch.rows)}
@@ -78,6 +80,15 @@ class Classification(Labelling):
         if "score" in means:
             figures["auroc"] = auroc(means["score"], means["positive"])
         return figures
+
+    def details(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
+        """Also `calibration`: its expected error `ece`, and the `bins` that it is made of."""
+        from runtime.tasks.calibration import calibration
+
+        found = super().details(means, dataset)
+        if "calibration" in means:
+            found["calibration"] = calibration(means["calibration"])
+        return found
 
     def predictions(
         self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,

@@ -7,6 +7,8 @@ from html import escape
 from typing import Any
 
 from runtime.report.console import figure
+from runtime.report.evidence.looks import looks
+from runtime.report.evidence.reliability import reliability
 from runtime.report.evidence.seen import SHOWN, Seen, shots
 from runtime.report.page import table
 
@@ -25,7 +27,8 @@ def labels(seen: Seen) -> str:
     mistakes = (f'<h3>The most certain mistakes</h3><p class="dim">{rate}; these are the ones of '
                 f'which the model is most sure.</p>{shots(seen, worst, ["says", "is"], cells)}'
                 if worst else f'<p class="dim">{rate}.</p>')
-    return confusion(seen.details) + mistakes + by_class(seen.details)
+    return (confusion(seen.details) + mistakes + looks(seen) + by_class(seen.details)
+            + reliability(seen))
 
 
 def confusion(details: Mapping[str, Any], things: str = "examples") -> str:
