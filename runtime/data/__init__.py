@@ -18,6 +18,7 @@ from compiler.diagnostics import Report
 from compiler.source import Span
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data.arrays import Arrays
+from runtime.data.coco import Coco
 from runtime.data.dates import Dates
 from runtime.data.digit_scenes import DigitScenes
 from runtime.data.digits import Digits
@@ -38,6 +39,7 @@ from runtime.data.sunspots import Sunspots
 from runtime.data.synthetic_speech import SyntheticSpeech
 from runtime.data.table import TableFile
 from runtime.data.text import Text
+from runtime.data.voc import Voc
 from runtime.share.reference import is_remote
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
@@ -45,6 +47,8 @@ from runtime.share.reference import is_remote
 WORDS = {
     "images": "images:",
     "masks": "masks:",
+    "coco": "coco:",
+    "voc": "voc:",
     "arrays": "arrays:",
     "sounds": "sounds:",
     "huggingface": "huggingface:",
@@ -91,6 +95,8 @@ DataSource = Annotated[
     | Annotated[SyntheticSpeech, Tag("synthetic_speech")]
     | Annotated[Images, Tag("images:")]
     | Annotated[MaskFolder, Tag("masks:")]
+    | Annotated[Coco, Tag("coco:")]
+    | Annotated[Voc, Tag("voc:")]
     | Annotated[Arrays, Tag("arrays:")]
     | Annotated[TableFile, Tag("table:")]
     | Annotated[SeriesFile, Tag("series:")]

@@ -5,7 +5,9 @@ The digits are those of `digits.py`; the rest is drawn by a seeded generator.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +20,7 @@ from runtime.section import problem
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.data.dataset import Dataset
+    from runtime.data.dataset import Dataset, Part
 
 # The fewest and the most digits of a scene.
 FEWEST, MOST = 1, 6
@@ -83,6 +85,16 @@ class DigitScenes(Source):
                                        random))
         return Dataset(self.fields(), parts["train"], parts["validation"], parts["test"],
                        labels={"label": tuple("0123456789")})
+
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
+        """Picture files, filled up with black where they are no squares."""
+        from runtime.data.box_files import framed
+
+        if not all(isinstance(each, str | Path) for each in inputs):
+            raise NotImplementedError
+        return framed(inputs, self.fields()["image"], "pad")
 
 
 def compose(

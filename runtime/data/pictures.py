@@ -168,6 +168,32 @@ def decoded(path: Path, form: Form) -> np.ndarray:
         raise Broken(said) from None
 
 
+def whole(path: Path, longest: int) -> tuple[np.ndarray, float]:
+    """A picture as it is, upright, in colours: (height, width, 3) uint8.
+
+    Args:
+        path: its file.
+        longest: it is made smaller where a side has more pixels.
+
+    Returns:
+        The pixels, and how many of them there are for one of the file.
+
+    Raises:
+        Broken: it cannot be read.
+    """
+    image_module = library()
+    from PIL import ImageOps
+
+    try:
+        with image_module.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert("RGB")
+            width = image.width
+            image.thumbnail((longest, longest))
+            return np.asarray(image), image.width / width
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+        raise Broken(str(error)) from None
+
+
 def brought(image: Any, form: Form) -> np.ndarray:
     """The pixels of one of Pillow's images, brought to a form: (height, width, channels)."""
     image_module = library()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
-    from runtime.data.dataset import Dataset, Meaning
+    from runtime.data.dataset import Dataset, Meaning, Part
+    from runtime.saved import Trained
     from runtime.tasks.boxes import Found
+    from runtime.tasks.drawing import Drawing
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # What the names of a level's outputs begin with, and the channels of each; None for the classes.
@@ -29,6 +32,8 @@ PIECES: Mapping[str, int | None] = {"classes": None, "distances": 4, "centreness
 IMAGE = ("height", "width", "channels")
 # A box that augmentation left less of than this is no object any more, in pixels.
 LEAST_SIDE = 2.0
+# Pictures of more pixels on a side are drawn smaller.
+LONGEST = 1600
 
 
 class Detection(Task):
@@ -254,20 +259,29 @@ class Detection(Task):
         return {"classes": [{"name": name, "examples": int(count), **scores} for name, count, scores
                             in zip(names, found.objects, found.by_class())]}
 
+    def found(self, outputs: Mapping[str, Tensor], batch: Batch) -> Found:
+        """The objects that a model's outputs speak of, in pixels of the original pictures."""
+        from runtime.tasks.levels import places_of
+
+        levels = self._levels(outputs, batch)
+        scores, distances, centres = self._joined(outputs, levels)
+        return self._best(
+            places_of(levels, self.reach).points, scores, distances, centres, batch)
+
     def predictions(
         self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,
     ) -> list[dict[str, Any]]:
         """`objects`, the surest first: `label`, `score`, and `box` in pixels of the original."""
+        import jax
         import numpy as np
 
-        from runtime.tasks.levels import places_of
         from runtime.tasks.naming import number
 
-        levels = self._levels(outputs, batch)
-        scores, distances, centres = self._joined(outputs, levels)
-        found = self._best(places_of(levels, self.reach).points, scores, distances, centres, batch)
-        names = meaning.names(self.target, scores.shape[-1])
-        boxes, sure, labels = (np.asarray(a)[np.asarray(batch.rows)] for a in found)
+        # Traced once for all batches: tasks of the same fields are the same.
+        find = jax.jit(Detection.found, static_argnums=0)
+        boxes, sure, labels = (np.asarray(a)[np.asarray(batch.rows)]
+                               for a in find(self, outputs, batch))
+        names = meaning.names(self.target, int(labels.max(initial=0)) + 1)
         return [{"objects": [
             {"label": names[label], "score": number(score), "box": _rounded(box)}
             for box, score, label in zip(*row) if label >= 0 and score >= self.shown]}
@@ -287,6 +301,31 @@ class Detection(Task):
             {"label": names[label], "box": _rounded(box), **words.get(int(kind), {})}
             for box, label, kind in zip(*row) if kind != NOTHING]}
             for row in zip(boxes, labels, status)]
+
+    def drawings(
+        self, trained: Trained, part: Part, said: Sequence[Mapping[str, Any]],
+    ) -> Iterator[Drawing | None]:
+        """Each picture with the boxes that were found; a file as it is, arrays as they are."""
+        import numpy as np
+
+        from runtime.data.pictures import Broken, whole
+        from runtime.report.png import as_pixels
+        from runtime.tasks.boxes_drawn import drawn, frame_of
+        from runtime.tasks.drawing import Drawing
+
+        classes = trained.preprocessing.meaning.labels.get(self.target, ())
+        for i, told in enumerate(said):
+            frame = frame_of(part.arrays, i)
+            pixels = None
+            if part.names is not None:
+                try:
+                    pixels, scale = whole(Path(str(part.names[i])), LONGEST)
+                    frame = np.array([scale, scale, 0, 0])
+                except Broken:  # the name is not that of a file: an array in an archive
+                    pixels = None
+            if pixels is None:
+                pixels = as_pixels(np.asarray(part.arrays[self.picture][np.array([i])])[0])
+            yield Drawing(".svg", drawn(pixels, told["objects"], frame, classes).document())
 
 
 def focal_loss(logits: jax.Array, labels: jax.Array, alpha: float, gamma: float) -> jax.Array:
