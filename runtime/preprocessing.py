@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from compiler.types import AXES, TensorType
+from runtime.data.boxes import BOX_AXES
 from runtime.data.dataset import Dataset, Meaning, Part, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 T = TypeVar("T")
+KNOWN_AXES = {*AXES, *BOX_AXES}
 LARGEST = 2**31 - 1  # of sizes and vocabularies
 
 
@@ -105,7 +107,7 @@ def _kind(content: Mapping[str, Any]) -> TensorType:
     """The type of a field."""
     axes, shape, vocabulary = _texts(content["axes"]), content["shape"], content["vocabulary"]
     sizes = tuple(size if isinstance(size, str) else _count(size) for size in shape)
-    if len(sizes) != len(axes) or len(set(axes)) < len(axes) or not set(axes) <= set(AXES):
+    if len(sizes) != len(axes) or len(set(axes)) < len(axes) or not set(axes) <= KNOWN_AXES:
         raise ValueError(f"these are no axes and sizes: {axes}, {sizes}")
     dtype = content["dtype"]
     if dtype not in ("float", "int", "bool"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,10 +17,12 @@ from compiler.lower.tensor import Tensor
 from compiler.pipeline import Request, make_graph
 from compiler.source import Source
 from compiler.types import TensorType
+from runtime import preprocessing
 from runtime.batch import Batch
 from runtime.data.boxes import CROWD, OBJECT, Boxed, box_arrays, box_fields, frame
 from runtime.data.dataset import Dataset, Meaning, Part
 from runtime.data.digit_scenes import MOST, DigitScenes
+from runtime.preprocessing import Preprocessing
 from runtime.tasks.detection import Detection, focal_loss
 
 CLASSES = 3
@@ -204,6 +207,12 @@ def test_drawings_are_svg_with_a_box_for_each_object(task: Detection) -> None:
     text = one.content.decode()
     assert text.count("<rect") == nothing.content.decode().count("<rect") + 1
     assert "&lt;b&gt; 0.90" in text and "<b>" not in text
+
+
+def test_what_the_data_taught_is_read_again(tmp_path: Path) -> None:
+    known = Preprocessing.of(DigitScenes(dataset="digit_scenes", scenes=10, size=32).load())
+    preprocessing.write(tmp_path / "known.json", known)
+    assert preprocessing.read(tmp_path / "known.json").meaning == known.meaning
 
 
 # -------------------------------------------------------------------------------- digit scenes
