@@ -69,7 +69,7 @@ def run(
     Raises:
         SpecError: one of them has errors.
     """
-    names = _names(first, second)
+    names = names_of(first, second)
     a = read_side(first, (*sets, *sets_a), length, names[0])
     b = read_side(second, (*sets, *sets_b), length, names[1])
     same_network, same_recipe = a.network == b.network, a.recipe == b.recipe
@@ -83,7 +83,7 @@ def run(
     return 0 if same_network and same_recipe else 1
 
 
-def _names(first: str, second: str) -> tuple[str, str]:
+def names_of(first: str, second: str) -> tuple[str, str]:
     """What the two are called: by the ends of their paths where these tell them apart."""
     if first == second:
         return f"{Path(first).name} (A)", f"{Path(second).name} (B)"
@@ -103,7 +103,7 @@ def read_side(reference: str, assignments: Sequence[str], length: int | None, na
     Raises:
         SpecError: the spec has errors.
     """
-    report, (spec, variant) = Report(), _found(reference)
+    report, (spec, variant) = Report(), found_spec(reference)
     program = make_program(request(spec, variant, assignments), report)
     training = None
     if is_recipe(program.document):
@@ -120,7 +120,7 @@ def read_side(reference: str, assignments: Sequence[str], length: int | None, na
                 recipe_hash(program, graph, training), recipe_values(program, training))
 
 
-def _found(reference: str) -> tuple[str, str]:
+def found_spec(reference: str) -> tuple[str, str]:
     """(the spec, its variant) that a reference names."""
     if names_bundle(reference):
         return reference, ""

@@ -91,6 +91,13 @@ def explain(
     run(spec, variant, set_, stage=stage, length=length, origins=origins)
 
 
+def _lengths(value: str) -> str:
+    """Whole numbers above 0, apart by commas."""
+    if not all(n.isdecimal() and 0 < int(n) < 10**6 for n in value.split(",")):
+        raise typer.BadParameter("whole numbers from 1 to 999999, with commas between them.")
+    return value
+
+
 @app.command()
 def diff(
     first: Annotated[str, typer.Argument(
@@ -111,6 +118,40 @@ def diff(
     from runtime.cli.diff import run
 
     raise typer.Exit(run(first, second, set_, set_a, set_b, length=length, json=json))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(
+        metavar="A", help="A YAML file or a zoo name, `:VARIANT` behind it if you like; a run; "
+                          "a bundle.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    set_: Set = [],  # noqa: B006
+    set_a: Annotated[list[str], typer.Option(
+        "--set-a", help="A value to set in A alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
+    set_b: Annotated[list[str], typer.Option(
+        "--set-b", help="A value to set in B alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
+    length: Length = None,
+    lengths: Annotated[str, typer.Option(
+        help="Open lengths to tell figures for.", metavar="N,N,…",
+        callback=_lengths)] = "32,64,128,256",
+    measure: Annotated[bool, typer.Option(
+        "--measure", help="Also how long a prediction and a step of training take here.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Examples at once.", metavar="N")] = 16,
+    out: Annotated[Path | None, typer.Option(
+        "-o", "--out", help="Write a page with charts.", metavar="FILE.html")] = None,
+    json: Json = False,
+) -> None:
+    """Put two networks side by side: what they see, remember, share, and wait for."""
+    if measure:
+        from runtime import startup
+
+        startup.prepare()
+    from runtime.cli.compare import run
+
+    run(first, second, set_, set_a, set_b, length=length,
+        lengths=[int(n) for n in lengths.split(",")], measure=measure, batch=batch, out=out,
+        json=json)
 
 
 @app.command()
