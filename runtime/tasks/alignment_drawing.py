@@ -53,11 +53,11 @@ def alignments(task: SpeechRecognition, trained: Trained, part: Part) -> Iterato
             logs = logits[row, :frames[row]]
             logs = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
             units = said[row][said[row] >= 0]
-            yield _drawing(array[:length], logs, units, names, rate)
+            yield drawn(array[:length], logs, units, names, rate)
             number += 1
 
 
-def _drawing(
+def drawn(
     sound: np.ndarray, logs: np.ndarray, units: np.ndarray, names: Sequence[str],
     rate: int | None,
 ) -> Drawing:

@@ -51,6 +51,11 @@ class SpeechRecognition(Task):
         self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
         report: Report, span: Span | None,
     ) -> None:
+        if self.target not in fields and "sound" in fields:
+            report.error("F0615", f"speech_recognition needs a field `{self.target}`, and the "
+                                  "sounds have no texts", span,
+                         help="say `transcripts: words` or `transcripts: characters` in `data`")
+            return
         if not has_field(self, self.target, fields, report, span):
             return
         name = self.chosen(outputs)

@@ -19,7 +19,7 @@ from compiler import zoo
 from compiler.diagnostics import Report, SpecError
 from compiler.source import Source
 from runtime.data import DataSource
-from runtime.data.fetch import cache_folder, fetched, gathered, unpacked
+from runtime.data.fetch import cache_folder, check_contents, fetched, gathered, unpacked
 from runtime.data.named import about, data_sets
 from runtime.run import prepare
 
@@ -363,3 +363,19 @@ def test_a_reader_knows_the_names_of_data_sets():
         TypeAdapter(DataSource).validate_python(
             {"dataset": "digits", "images": "x", "size": 8})
     assert "not a data set that `images` reads" in caught.value.errors()[0]["msg"]
+
+
+def test_an_archive_that_is_packed_anew_is_known_by_its_files(tmp_path):
+    folder = tmp_path / "set" / "recordings"
+    folder.mkdir(parents=True)
+    lines = ""
+    for name, text in (("b.txt", b"two"), ("a.txt", b"one")):
+        (folder / name).write_bytes(text)
+    for name in ("a.txt", "b.txt"):
+        lines += f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+    wanted = {"recordings": hashlib.sha256(lines.encode()).hexdigest()}
+    check_contents(tmp_path / "set.tar.gz", folder.parent, wanted)
+    (folder / "a.txt").write_bytes(b"another")
+    text = complaint("F0638", lambda: check_contents(
+        tmp_path / "set.tar.gz", folder.parent, wanted))
+    assert "2 files in `recordings`" in text

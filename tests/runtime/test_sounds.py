@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from scipy.io import wavfile
 from scipy.signal import chirp
 
@@ -10,6 +10,7 @@ from compiler.diagnostics import SpecError
 from compiler.types import TensorType
 from runtime.data import DataSource
 from runtime.data.mel import filters, log_mel
+from runtime.data.transcripts import joined
 from runtime.data.wav import read_wav
 
 RATE = 1000
@@ -191,3 +192,99 @@ def test_the_same_recording_in_two_parts_is_an_error(tmp_path):
         (tmp_path / "train" / "low" / "1.wav").read_bytes())
     text = complaint(tmp_path, "F0635", validation=0.0)
     assert "train/low/1.wav (train) is the same as test/low/9.wav (test)" in text
+
+
+# ---------------------------------------------------------------------------- transcripts
+
+
+def said(part, names):
+    """The texts of a part."""
+    return [joined([names[unit] for unit in row[:length]])
+            for row, length in zip(part.arrays["text"], part.lengths["text"])]
+
+
+def test_a_manifest_of_texts_gives_the_units_of_each(tmp_path):
+    for number in range(4):
+        wavfile.write(tmp_path / f"{number}.wav", RATE, np.ones(30 + number, np.int16))
+    manifest = tmp_path / "texts.tsv"
+    manifest.write_text("file\ttext\tpart\n0.wav\tTwo  cats\ttrain\n1.wav\tA cat\ttrain\n"
+                        "2.wav\ttwo\tvalidation\n3.wav\t\ttest\n")
+    options = {"manifest": str(manifest), "duplicates": "allow"}
+    manifest.write_text(manifest.read_text().replace("3.wav\t\t", "3.wav\tcats a\t"))
+    data = source(tmp_path, transcripts={"units": "words", "lower": True}, **options).load()
+    assert data.labels["text"] == ("", "▁a", "▁cat", "▁cats", "▁two")
+    assert data.fields["text"] == TensorType(("time",), ("text",), "int", vocabulary=5)
+    assert said(data.train, data.labels["text"]) == ["a cat", "two cats"]
+    assert said(data.test, data.labels["text"]) == ["cats a"]
+    data = source(tmp_path, transcripts="characters", **options).load()
+    assert said(data.train, data.labels["text"]) == ["A cat", "Two cats"]
+    text = complaint(tmp_path, "F0671", transcripts="words", **options)
+    assert "`two` in 2.wav" in text and "known: [...]" in text
+
+
+def test_names_tell_the_class_and_the_part(tmp_path):
+    for name in ("up_ann_0", "up_ann_5", "down_ann_1", "down_bob_7"):
+        wavfile.write(tmp_path / f"{name}.wav", RATE, RANDOM.integers(-9, 9, 30).astype(np.int16))
+    options = {"names": "{label}_*.wav", "parts": {"test": "*_[0-4].wav"}, "validation": 0}
+    data = source(tmp_path, **options).load()
+    assert data.labels["label"] == ("down", "up")
+    assert list(data.train.names) == ["down_bob_7.wav", "up_ann_5.wav"]
+    assert list(data.test.names) == ["down_ann_1.wav", "up_ann_0.wav"]
+    wavfile.write(tmp_path / "noise.wav", RATE, np.ones(30, np.int16))
+    assert "noise.wav" in complaint(tmp_path, "F0672", **options)
+
+
+def test_strings_are_made_of_recordings_of_their_own_part(tmp_path):
+    folder = recorded(tmp_path, count=12)
+    it = source(folder, transcripts="words", validation=0.25, test=0.25, buckets=2,
+                concatenate={"words": [1, 3], "count": 30, "pause": 0.01})
+    data = it.load()
+    alone = source(folder, validation=0.25, test=0.25).load()
+    seen = set()
+    for name in ("train", "validation", "test"):
+        part, own = getattr(data, name), getattr(alone, name)
+        whole = [row[:length, 0].tobytes() for row, length in zip(
+            own.arrays["sound"], own.lengths["sound"])]
+        # Cut as single recordings are, so that the parts of both are the same.
+        sounds = part.arrays["sound"][np.arange(part.size)]
+        names = [str(text) for text in part.names]
+        assert said(part, data.labels["text"]) == names
+        for row, length, text in zip(sounds, part.lengths["sound"], names):
+            assert not row[length:].any()
+            found = [piece for piece in whole if piece in row[:length].tobytes()]
+            assert len(set(found)) <= len(text.split()) <= 3 and found
+            seen |= {(name, piece) for piece in found}
+    assert data.train.size == 30 and data.test.size == data.validation.size == 15
+    assert len({piece for _, piece in seen}) == len(seen), "a recording is in two parts"
+    assert len(data.train.buckets) == 2
+    again = it.load().train.arrays["sound"]
+    np.testing.assert_array_equal(again[3], data.train.arrays["sound"][3])
+    np.testing.assert_array_equal(again.subset(np.array([3]))[0], again[3])
+    # A recording by itself is no string, and as long as it is.
+    one = it.encode([folder / "high" / "0.wav"], {})
+    assert one.arrays["sound"].shape == (1, 50, 1)
+
+
+@pytest.mark.parametrize("fields, wanted", [
+    ({"concatenate": {"words": 2, "count": 4}}, "not one class"),
+    ({"concatenate": {"words": [3, 2], "count": 4}, "transcripts": "words"}, "from 3 to 2"),
+    ({"concatenate": {"words": 2, "count": 4}, "transcripts": "words", "log_mel": {}}, "log_mel"),
+    ({"names": "*.wav"}, "where the class stands"), ({"parts": {"test": "*"}}, "goes with"),
+    ({"transcripts": {"units": "words", "known": ["a b"]}}, "one word"),
+])
+def test_what_does_not_go_together_is_told(tmp_path, fields, wanted):
+    with pytest.raises(ValidationError, match=wanted):
+        source(tmp_path, **fields)
+
+
+def test_the_synthesiser_says_the_same_for_ever():
+    from runtime.data.synthetic_speech import WORDS, spoken
+    from runtime.data.uniform import Uniform
+
+    one, other = (spoken("ama", Uniform(5)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert 0.1 * 8000 < len(one) < 0.6 * 8000 and 2000 < np.abs(one.astype(int)).max() < 32767
+    data = TypeAdapter(DataSource).validate_python(
+        {"dataset": "synthetic_speech", "recordings": 5, "transcripts": "characters"}).load()
+    assert data.train.size + data.validation.size + data.test.size == 50
+    assert set(said(data.test, data.labels["text"])) <= set(WORDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from compiler.types import TensorType
 from runtime.batch import Batch
 from runtime.data.dataset import Dataset, Meaning, Part
 from runtime.meter import Meter
+from runtime.tasks.alignment_drawing import EDGE, drawn
 from runtime.tasks.ctc import ctc_loss, needed_frames
 from runtime.tasks.ctc_search import aligned, beam_search, greedy
 from runtime.tasks.edits import distance, edits, errors
@@ -198,3 +200,22 @@ def test_an_output_needs_a_logit_for_each_unit_at_every_step(output, vocabulary,
     SpeechRecognition().check({"output": output}, fields, report, None)
     (error,) = report.diagnostics
     assert error.code == "F0617" and wanted in error.headline + str(error.help)
+
+
+# ---- drawings
+
+
+def test_a_drawing_shows_each_unit_where_it_is_heard():
+    said = np.array([0, 2, 2, 0, 0, 3, 0, 0])
+    logs = np.asarray(jax.nn.log_softmax(9 * jax.nn.one_hot(said, 4)), np.float64)
+    sound = (1000 * np.random.default_rng(0).standard_normal((1600, 1))).astype(np.int16)
+    drawing = drawn(sound, logs, np.array([2, 3]), ("", " ", "a", "<"), 1600)
+    page = ElementTree.fromstring(drawing.content)
+    texts = {text.text: float(text.attrib["x"]) for text in page.iter()
+             if text.tag.endswith("text")}
+    width = float(page.attrib["width"]) - 2 * EDGE
+    assert drawing.suffix == ".svg" and {"a<", "a", "<", "0.0 s"} <= set(texts)
+    # The middles of the frames 1 to 2 and 5, of eight.
+    assert texts["a"] == pytest.approx(EDGE + 2 / 8 * width, abs=1)
+    assert texts["<"] == pytest.approx(EDGE + 5.5 / 8 * width, abs=1)
+    assert drawn(sound[:50], logs[:0], np.array([], int), ("",), None).content
