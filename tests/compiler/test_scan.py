@@ -26,6 +26,7 @@ from compiler.source import Source
 from compiler.targets.drawing.scene import make_scene
 from compiler.targets.flax_source import About, eject
 from compiler.targets.identity import network_hash
+from tests.compiler.ejected import compared
 
 TRANSLATOR = """
 flaxspec: 1
@@ -358,9 +359,19 @@ def test_a_drawing_shows_the_body_in_the_scan(spec: Path) -> None:
     assert "decoder.look" in [b.path for b in box.inside.boxes]
 
 
-def test_formats_without_a_scan_say_so(spec: Path) -> None:
-    report = Report()
-    graph = optimise(graph_of(make_program(Request(str(spec)), report), report), EVALUATION)
+@pytest.mark.slow
+def test_ejected_source_computes_and_learns_the_same(spec: Path, tmp_path: Path) -> None:
+    arrays = {"source": SOURCE, "target": TARGET}
+    lengths = {name: [int(n) for n in rows] for name, rows in LENGTHS.items()}
+    with jax.enable_x64(True):
+        found = compared(optimise(make_graph(Request(str(spec)), Report())), tmp_path, arrays,
+                         training=False, lengths=lengths)
+    assert {"output logits", "output weights", "gradient decoder.h.kernel"} <= set(found)
+    assert max(found.values()) < 1e-10
+
+
+def test_scheduled_sampling_cannot_be_ejected(spec: Path) -> None:
+    graph = make_graph(Request(str(spec), values={"sample": 0.5}), Report())
     with pytest.raises(SpecError) as error:
         eject(graph, About("translator.yaml"))
     assert [d.code for d in error.value.diagnostics] == ["F0910"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from compiler.diagnostics import SpecError, diagnostic
 from compiler.ops.attention import (
     Attention,
     AttentionOperator,
@@ -40,16 +39,16 @@ def _mask(site: Site, i: int) -> str:
 
 def _attention(op: Attention, site: Site) -> Piece:
     query, memory = site.types
-    if len(site.node.outputs) > 1:
-        raise SpecError([diagnostic(
-            "F0910", f"`.weights` of `attention` at `{site.node.path}` cannot be ejected",
-            site.node.origin.span, help="drop the output that shows them")])
+    shown = ""
+    if "weights" in site.node.outputs:
+        shown = ", shown=True"
+        site.file.need("attend", "shown")
     site.file.need("attend", *(["mask"] if site.lens[1] else []))
     site.file.need("weights_of")
     site.file.need("places")
     scale = (op.scaled, False)
     if op.score == "dot":
-        run = call("attend", first=f"{{0}}, {{1}}{_mask(site, 1)}", scaled=scale)
+        run = call("attend", first=f"{{0}}, {{1}}{_mask(site, 1)}{shown}", scaled=scale)
         return Piece(run, None, site.same)
     init = site.begins("kernel" if op.score == "general" else "query_kernel", "lecun_normal")
     given = options(kernel_init=(init, None))
@@ -61,7 +60,7 @@ def _attention(op: Attention, site: Site) -> Piece:
         head = site.file.need("AdditiveAttention")
         made = call(head, ("channels", query.channels), ("seen", memory.channels),
                     ("units", op.units or query.channels), rngs=True, scaled=scale, **given)
-    return Piece(Code(f"{{self}}({{0}}, {{1}}{_mask(site, 1)})"), made, site.same)
+    return Piece(Code(f"{{self}}({{0}}, {{1}}{_mask(site, 1)}{shown})"), made, site.same)
 
 
 def _multi_head(op: MultiHeadAttention, site: Site) -> Piece:

@@ -70,9 +70,7 @@ class Converter:
             case Each():
                 item = self._each(node, given, common)
             case Scan():
-                raise SpecError([diagnostic(
-                    "F0910", f"`scan` at `{node.path}` cannot be ejected", node.origin.span,
-                    help="`flaxspec.build` makes an ordinary nnx.Module of the whole model")])
+                item = self._scan(node, given, common)
         if item.frozen and item.owns:
             self.file.need("frozen")
         if item.remat and item.owns and "{self}(" in item.run.text:
@@ -129,6 +127,46 @@ class Converter:
         return Item(node.path, node.weights, Code(f"each_step({{self}}, {{0}}{more})"),
                     callee=callee, picks={"output": ""}, **common)
 
+    def _scan(self, node: Node, given: tuple[Ref | None, ...], common: dict) -> Item:
+        scan = node.operation
+        assert isinstance(scan, Scan)
+        if scan.sample:
+            raise SpecError([diagnostic(
+                "F0910", f"`sample` of the scan at `{node.path}` cannot be ejected",
+                node.origin.span, help="eject the model with `sample: 0`: it computes the same "
+                                       "outside training")])
+        graph, steps = scan.graph, len(scan.over)
+        timed = tuple(n is not None and i >= steps for i, n in enumerate(given))
+        callee = self.body(graph, (*timed, *(False for _ in scan.zeros)), {})
+        number = {name: i for i, name in enumerate(scan.carry)}
+        arguments, begins = [], [""] * len(scan.carry)
+        for i, value in enumerate(graph.inputs):
+            if i < steps:
+                arguments.append(f"_now[{i}]")
+            elif value.name in number:
+                arguments.append(f"_now[{steps + number[value.name]}]")
+                sizes = "".join(f", {size}" for size in value.type.shape)
+                begins[number[value.name]] = f"{{{i}}}" if i < len(given) else (
+                    f"jnp.zeros(({{0}}.shape[0]{sizes}))")
+            else:
+                arguments.append(f"{{{i}}}")
+        arguments += [f"{{n{i}}}" for i in callee.reads]
+        body = f"{{self}}({', '.join(arguments)})"
+        if len(callee.outputs) == 1:
+            body = f"({body},)"
+        sequences = "".join(f"{{{i}}}, " for i in range(steps)).rstrip()
+        states = f"({', '.join(begins)}{',' if len(begins) == 1 else ''})"
+        first = next((i for i, n in enumerate(given[:steps]) if n is not None), None)
+        more = "" if first is None else f", {{n{first}}}"
+        if first is not None:
+            self.file.need("scan_steps", "lengths")
+        self.file.need("scan_steps")
+        results = [name for name in graph.outputs if not name.startswith("next.")]
+        picks = {name: f"[{i}]" for i, name in enumerate((*results, "last", *scan.carry))}
+        return Item(node.path, node.weights, Code(
+            f"scan_steps(lambda _now: {body}, ({sequences}), {states}{more})"),
+            callee=callee, picks=picks, **common)
+
     def _outgoing(
         self, node: Node, item: Item, given: tuple[Ref | None, ...], refs: dict[int, Ref],
         lens: dict[int, Ref | None],
@@ -139,7 +177,10 @@ class Converter:
             lens[id(value)] = None
             if "time" not in value.type.axes:
                 continue
-            if isinstance(node.operation, Each):
+            if isinstance(node.operation, Scan):
+                steps = given[:len(node.operation.over)]
+                lens[id(value)] = next((n for n in steps if n is not None), None)
+            elif isinstance(node.operation, Each):
                 lens[id(value)] = given[0]
             elif item.callee is not None:
                 inner = item.callee.lens.get(name)
@@ -159,5 +200,5 @@ class Converter:
 
 def _has_batch_norm(graph: Graph) -> bool:
     return any(getattr(n.operation, "word", "") == "batch_norm" or
-               (isinstance(n.operation, Call | Each) and _has_batch_norm(n.operation.graph))
+               (isinstance(n.operation, Call | Each | Scan) and _has_batch_norm(n.operation.graph))
                for n in graph.nodes)

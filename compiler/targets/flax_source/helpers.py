@@ -54,6 +54,7 @@ TEXTS: dict[str, str] = {
     "frame_lengths": functions.FRAME_LENGTHS,
     "log_mel": functions.LOG_MEL,
     "normalised_steps": functions.NORMALISED_STEPS,
+    "scan_steps": functions.SCAN_STEPS,
     "rows_that_count": functions.ROWS_THAT_COUNT,
     "each_step": functions.EACH_STEP,
     "centred": layers.CENTRED,
@@ -99,6 +100,9 @@ def helper_texts(needed: Mapping[str, set[str]]) -> dict[str, str]:
         wanted["BatchNorm"].add("frozen")
     if {"GeneralAttention", "AdditiveAttention"} & set(wanted):
         wanted.setdefault("attend", set()).add("mask")
+    if "shown" in wanted.get("attend", ()):
+        for name in {"GeneralAttention", "AdditiveAttention"} & set(wanted):
+            wanted[name].add("shown")
     texts: dict[str, str] = {}
     waiting = list(wanted)
     while waiting:

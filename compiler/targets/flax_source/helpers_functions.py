@@ -360,6 +360,40 @@ def each_step(block, x, axis=1, lengths=None):  #? rows
     return y.reshape(*x.shape[:2], *y.shape[1:])
 '''
 
+SCAN_STEPS = '''
+def scan_steps(body, sequences, states):  #? !lengths
+def scan_steps(body, sequences, states, lengths=None):  #? lengths
+    """Step a body through time; every step sees the states that the one before left.
+
+    Args:
+        body: [a step of each sequence, states] -> (result, *states, *further results).
+        sequences: (batch, time, ...) each.
+        states: what the first step sees, (batch, ...) each.
+        lengths: (batch,) steps of each row; behind its end its states stand still.  #? lengths
+
+    Returns:
+        The result and the further results of all steps, 0 behind each end,  #? lengths
+        The result and the further results of all steps,  #? !lengths
+        the last result of each row, and the states in the end.
+    """
+    made = []
+    for t in range(sequences[0].shape[1]):
+        result, *found = body([*(x[:, t] for x in sequences), *states])
+        after, results = found[: len(states)], [result, *found[len(states) :]]
+        if lengths is not None:  #? lengths
+            real = [(t < lengths).reshape(-1, *(1,) * (x.ndim - 1)) for x in after]  #? lengths
+            after = [jnp.where(r, x, h) for r, x, h in zip(real, after, states)]  #? lengths
+            real = [(t < lengths).reshape(-1, *(1,) * (x.ndim - 1)) for x in results]  #? lengths
+            results = [jnp.where(r, x, 0) for r, x in zip(real, results)]  #? lengths
+        states = after
+        made.append(results)
+    made = [jnp.stack(steps, axis=1) for steps in zip(*made)]
+    last = made[0][:, -1]
+    if lengths is not None:  #? lengths
+        last = made[0][jnp.arange(len(lengths)), jnp.maximum(lengths - 1, 0)]  #? lengths
+    return *made, last, *states
+'''
+
 ROWS_THAT_COUNT = '''
 # The rows that are real steps, within each_step; the others do not count in batch statistics.
 COUNTING = []

@@ -311,11 +311,13 @@ def weights_of(scores, real=None):
 '''
 
 ATTEND = '''
-def attend(query, memory, real=None, scores=None, scaled=False):
+def attend(query, memory, real=None, scores=None, scaled=False):  #? !shown
+def attend(query, memory, real=None, scores=None, scaled=False, shown=False):  #? shown
     """The mean of a memory's places, weighted by how well each goes with the query.
 
     `real` (batch, places) tells which places of the memory count; scores are (batch, queries,
     places), products of query and memory where not given.
+    With `shown` the weights come with it: (batch, queries..., places).  #? shown
     """
     q, m = places(query), places(memory)
     if scores is None:
@@ -324,8 +326,11 @@ def attend(query, memory, real=None, scores=None, scaled=False):
         scores = scores / math.sqrt(q.shape[-1])
     if real is not None:  #? mask
         m, real = jnp.where(real[..., None], m, 0), real[:, None]  #? mask
-    result = weights_of(scores, real) @ m
-    return result.reshape(*query.shape[:-1], m.shape[-1])
+    weights = weights_of(scores, real)
+    result = (weights @ m).reshape(*query.shape[:-1], m.shape[-1])
+    if shown:  #? shown
+        return result, weights.reshape(*query.shape[:-1], m.shape[1])  #? shown
+    return result
 '''
 
 GENERAL_ATTENTION = '''
@@ -338,11 +343,13 @@ class GeneralAttention(nnx.Module):
         self.scaled = scaled
         self.kernel = nnx.Param(kernel_init(rngs.params(), (channels, seen)))
 
-    def __call__(self, query, memory, real=None):
+    def __call__(self, query, memory, real=None):  #? !shown
+    def __call__(self, query, memory, real=None, **shown):  #? shown
         scores = places(query) @ self.kernel @ places(memory).swapaxes(1, 2)
         if self.scaled:
             scores = scores / math.sqrt(query.shape[-1])
-        return attend(query, memory, real, scores)
+        return attend(query, memory, real, scores)  #? !shown
+        return attend(query, memory, real, scores, **shown)  #? shown
 '''
 
 ADDITIVE_ATTENTION = '''
@@ -364,10 +371,12 @@ class AdditiveAttention(nnx.Module):
         self.memory_kernel = nnx.Param(kernel_init(rngs.params(), (seen, units)))
         self.score_kernel = nnx.Param(kernel_init(rngs.params(), (units, 1)))
 
-    def __call__(self, query, memory, real=None):
+    def __call__(self, query, memory, real=None):  #? !shown
+    def __call__(self, query, memory, real=None, **shown):  #? shown
         q, m = places(query) @ self.query_kernel, places(memory) @ self.memory_kernel
         scores = (jnp.tanh(q[:, :, None] + m[:, None]) @ self.score_kernel)[..., 0]
-        return attend(query, memory, real, scores, self.scaled)
+        return attend(query, memory, real, scores, self.scaled)  #? !shown
+        return attend(query, memory, real, scores, self.scaled, **shown)  #? shown
 '''
 
 MULTI_HEAD_ATTENTION = '''
