@@ -232,3 +232,15 @@ def graphs(graph: Graph) -> list[Graph]:
 
     visit(graph)
     return list(found.values())
+
+
+def inputs_read(graph: Graph) -> frozenset[str]:
+    """The inputs that outputs outside training depend on; the others only training needs."""
+    needed = {id(value) for name, value in graph.outputs.items()
+              if active(graph.phases.get(name, "always"), training=False)}
+    for node in reversed(graph.nodes):
+        if any(id(value) in needed for value in node.outputs.values()):
+            runs = active(node.during, training=False)
+            # The flow passes a layer that is not there.
+            needed |= {id(value) for value in (node.inputs if runs else node.inputs[:1])}
+    return frozenset(value.name for value in graph.inputs if id(value) in needed)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from compiler.diagnostics import Report, SpecError, diagnostic
+from compiler.graph import inputs_read
 from compiler.lower import carry
 from compiler.lower.build import build_model
 from compiler.lower.module import Model
@@ -142,6 +143,10 @@ class Trained:
         Raises:
             SpecError: F0811 an input does not fit; others by the source.
         """
+        return self._complete(self._encoded(inputs, called))
+
+    def _encoded(self, inputs: Inputs, called: Sequence[str]) -> Part:
+        """Raw inputs as the fields that the model reads outside training."""
         wanted = self.wanted
         if is_arrays(inputs, list(wanted)):
             return self._arrays(inputs, called)
@@ -171,11 +176,25 @@ class Trained:
                 help="the bundle was not made by `flaxspec pack`: ask where it comes from")],
                 ) from None
 
+    def _complete(self, part: Part) -> Part:
+        """With zeros for the fields that only training reads, such as what losses compare with."""
+        fields, known = self.preprocessing.meaning.fields, self.wanted
+        zeros = {}
+        for field in self.pure.inputs.values():
+            if field not in known and field not in part.arrays:
+                kind = fields[field]
+                sizes = (size if isinstance(size, int) else 1 for size in kind.shape)
+                zeros[field] = np.zeros((part.size, *sizes),
+                                        np.float32 if kind.dtype == "float" else np.int32)
+        return replace(part, arrays={**part.arrays, **zeros}) if zeros else part
+
     @property
     def wanted(self) -> dict[str, TensorType]:
-        """The fields that the model takes, with their types."""
-        fields = self.preprocessing.meaning.fields
-        return {field: fields[field] for field in self.pure.inputs.values()}
+        """The fields that the model reads outside training, with their types."""
+        fields, read = self.preprocessing.meaning.fields, inputs_read(self.model.graph)
+        inputs = self.pure.inputs
+        return {field: fields[field] for name, field in inputs.items()
+                if name in read or not read}
 
     @property
     def kind(self) -> Kind:

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 from compiler.lower.context import Context
 from compiler.lower.layer import Layer
 from compiler.lower.tensor import Tensor
-from compiler.ops.dense import Dense, DenseOperator, Embed, OneHot
+from compiler.ops.axes import axes_of
+from compiler.ops.dense import Dense, DenseOperator, Embed, Learned, OneHot
 
 
 def apply(
     op: DenseOperator, layer: Layer, inputs: tuple[Tensor, ...], context: Context,
 ) -> Tensor:
-    """Run a dense layer or a look-up; padded steps of its input count as zeros."""
+    """Run a dense layer, a look-up or a learned tensor; padded steps of its input count as zeros."""
     (x,) = inputs
     match op:
         case Dense():
@@ -31,6 +32,11 @@ def apply(
             assert op.classes is not None, "one_hot was not settled"
             array = jax.nn.one_hot(x.array, op.classes, dtype=context.dtype or jnp.float32)
             return Tensor(array, (*x.axes, "channels"), x.lengths)
+        case Learned():
+            value = layer.get("value", context.dtype)
+            assert value is not None
+            array = jnp.broadcast_to(value, (x.array.shape[0], *op.shape))
+            return Tensor(array, axes_of(op.shape, op.axes, op.word))
         case _:
             assert_never(op)
 

@@ -13,7 +13,7 @@ from compiler.ops.base import Operator
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "convolution": ("conv", "conv_transpose"),
-    "dense": ("dense", "embed", "one_hot"),
+    "dense": ("dense", "embed", "one_hot", "parameter"),
     "pooling": (
         "max_pool",
         "average_pool",

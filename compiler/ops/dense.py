@@ -1,4 +1,4 @@
-"""Dense layers and the ways from an index to numbers."""
+"""Dense layers, the ways from an index to numbers, and tensors that are learned as they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from compiler.ops.axes import axes_of
 from compiler.ops.base import (
     ZEROS,
     Init,
@@ -100,6 +101,28 @@ class OneHot(Operator):
         return x.as_float(vocabulary_of(x, self.classes, "classes", self.word))
 
 
+class Learned(Operator):
+    """A tensor that is learned, the same for every example.
+
+    Of what arrives only the batch counts. It begins with zeros; `init: {value: …}` says
+    otherwise. Added to a tensor it is learned from there: a picture that begins as another one
+    is the sum of that one and such a tensor.
+    """
+
+    word: ClassVar[str] = "parameter"
+    main: ClassVar[str | None] = "shape"
+
+    shape: tuple[Positive, ...] = Field(description="the sizes without the batch")
+    axes: tuple[str, ...] | None = Field(
+        None, description="the axes; those of an input of that rank where not given")
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        return TensorType(axes_of(self.shape, self.axes, self.word), self.shape)
+
+    def parameters(self, *inputs: TensorType) -> dict[str, Parameter]:
+        return {"value": Parameter(self.shape, ZEROS, "value")}
+
+
 def vocabulary_of(x: TensorType, given: int | None, field: str, word: str) -> int:
     """How many indices there are, by the operator's field or by the input.
 
@@ -124,5 +147,5 @@ def vocabulary_of(x: TensorType, given: int | None, field: str, word: str) -> in
     return given or x.vocabulary or 0
 
 
-DenseOperator = Dense | Embed | OneHot
-OPERATORS = (Dense, Embed, OneHot)
+DenseOperator = Dense | Embed | OneHot | Learned
+OPERATORS = (Dense, Embed, OneHot, Learned)

@@ -58,6 +58,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "conv_transpose": ({"filters": 4, "kernel": 4, "stride": 2},),
     "dense": ({"units": 10},),
     "embed": ({"units": 32},),
+    "parameter": ({"shape": (12, 12, 3)},),
     "max_pool": ({"window": 2},),
     "average_pool": ({"window": 2},),
     "adaptive_average_pool": ({"size": 4},),

@@ -26,6 +26,7 @@ from runtime.data.documents import Documents
 from runtime.data.help_texts import HelpTexts
 from runtime.data.huggingface import HuggingFace
 from runtime.data.images import Images
+from runtime.data.landscapes import Landscapes
 from runtime.data.masks import MaskFolder
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
@@ -35,11 +36,13 @@ from runtime.data.seattle_weather import SeattleWeather
 from runtime.data.series_file import SeriesFile
 from runtime.data.sounds import Sounds
 from runtime.data.source import Source
+from runtime.data.style_files import StyleFiles
 from runtime.data.sunspots import Sunspots
 from runtime.data.synthetic_speech import SyntheticSpeech
 from runtime.data.table import TableFile
 from runtime.data.text import Text
 from runtime.data.voc import Voc
+from runtime.data.textures import Textures
 from runtime.share.reference import is_remote
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
@@ -57,6 +60,7 @@ WORDS = {
     "documents": "documents:",
     "text": "text:",
     "pairs": "pairs:",
+    "content": "content:",
 }
 
 
@@ -93,6 +97,8 @@ DataSource = Annotated[
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
     | Annotated[SyntheticSpeech, Tag("synthetic_speech")]
+    | Annotated[Textures, Tag("textures")]
+    | Annotated[Landscapes, Tag("landscapes")]
     | Annotated[Images, Tag("images:")]
     | Annotated[MaskFolder, Tag("masks:")]
     | Annotated[Coco, Tag("coco:")]
@@ -104,7 +110,8 @@ DataSource = Annotated[
     | Annotated[HuggingFace, Tag("huggingface:")]
     | Annotated[Documents, Tag("documents:")]
     | Annotated[Text, Tag("text:")]
-    | Annotated[Pairs, Tag("pairs:")],
+    | Annotated[Pairs, Tag("pairs:")]
+    | Annotated[StyleFiles, Tag("content:")],
     Discriminator(tag_of),
     BeforeValidator(spelt_out),
 ]

@@ -7,7 +7,7 @@ part are the task's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, SkipValidation
@@ -29,14 +29,18 @@ if TYPE_CHECKING:
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Ratio
     from runtime.batch import Measured as Figures
-    from runtime.data.dataset import Dataset, Meaning, Scale
+    from runtime.data.dataset import Dataset, Meaning, Part, Scale
     from runtime.losses.values import Values
     from runtime.optim_document import Run
+    from runtime.saved import Trained
+    from runtime.tasks.drawing import Drawing
 
 # What an argument may begin with, where an output and a field have the same name.
 OUTPUT, DATA = "outputs.", "data."
 # What the task measures itself stands behind this in the figures of a batch.
 OWN = "task/"
+# Examples whose pictures are made together.
+DRAWN_AT_ONCE = 64
 
 
 class Written(Task):
@@ -270,6 +274,25 @@ class Written(Task):
         arrays = {name: list(_real(tensor, batch)) for name, tensor in outputs.items()}
         return [{name: _listed(rows[i]) for name, rows in arrays.items()}
                 for i in range(int(np.asarray(batch.rows).sum()))]
+
+    def drawings(
+        self, trained: Trained, part: Part, said: Sequence[Mapping[str, Any]],
+    ) -> Iterator[Drawing | None]:
+        """The first output that is a picture, as a PNG; values outside 0 and 1 are cut off."""
+        import numpy as np
+
+        from runtime.report.png import png
+        from runtime.tasks.drawing import Drawing, nothing_to_draw
+
+        for outputs, batch in trained.outputs(part, DRAWN_AT_ONCE):
+            pictures = [tensor for tensor in outputs.values()
+                        if tensor.axes == ("height", "width", "channels")
+                        and tensor.array.shape[-1] in (1, 3)]
+            if not pictures:
+                raise nothing_to_draw(self, "no output is a picture: (height, width, 1 or 3)")
+            for picture in _real(pictures[0], batch):
+                pixels = np.round(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
+                yield Drawing(".png", png(pixels))
 
     def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
         """The fields that the losses are measured against, by name."""

@@ -29,7 +29,7 @@ from compiler.ops.activation import (
     Tanh,
 )
 from compiler.ops.axes import axes_of
-from compiler.ops.dense import Dense, DenseOperator, Embed, OneHot
+from compiler.ops.dense import Dense, DenseOperator, Embed, Learned, OneHot
 from compiler.ops.noise import (
     Dropout,
     DropPath,
@@ -140,6 +140,10 @@ def dense(op: DenseOperator, site: Site) -> Piece:
         case OneHot():
             return Piece(Code("jax.nn.one_hot({0}, {classes})", {"classes": op.classes}), None,
                          site.same)
+        case Learned():
+            head = site.file.need("Learned")
+            made = call(head, ("shape", op.shape), ("init", site.begins("value")), rngs=True)
+            return Piece(Code("{self}({0}.shape[0])"), made)
         case _:
             assert_never(op)
 

@@ -66,6 +66,7 @@ TEXTS: dict[str, str] = {
     "TiedDense": layers.TIED_DENSE,
     "PReLU": layers.PRELU,
     "Scale": layers.SCALE,
+    "Learned": layers.LEARNED,
     "GaussianNoise": layers.GAUSSIAN_NOISE,
     "RandomNumbers": layers.RANDOM_NUMBERS,
     "places": layers.PLACES,

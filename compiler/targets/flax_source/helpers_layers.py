@@ -235,6 +235,17 @@ class Scale(nnx.Module):
         return x * self.scale
 '''
 
+LEARNED = '''
+class Learned(nnx.Module):
+    """A tensor that is learned, the same for every example."""
+
+    def __init__(self, shape, init, *, rngs):
+        self.value = nnx.Param(init(rngs.params(), shape))
+
+    def __call__(self, batch):
+        return jnp.broadcast_to(self.value[...], (batch, *self.value.shape))
+'''
+
 GAUSSIAN_NOISE = '''
 class GaussianNoise(nnx.Module):
     """Adds normal numbers in training."""

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import numpy as np
 
-from compiler.ops.dense import Dense, DenseOperator, Embed, OneHot
+from compiler.ops.dense import Dense, DenseOperator, Embed, Learned, OneHot
 from compiler.targets.onnx.builder import Builder, Tensor
 from compiler.targets.onnx.layer import Layer
 
@@ -27,6 +27,9 @@ def emit(op: DenseOperator, layer: Layer, inputs: tuple[Tensor, ...], g: Builder
             index = g.node("Unsqueeze", x.name, g.ints(x.rank))
             same = g.node("Equal", index, g.constant(np.arange(op.classes, dtype=np.int64)))
             return layer.made(g.cast(same, "float"), x.lengths, (*x.order, "channels"))
+        case Learned():
+            value = g.weight(layer.name("value"), layer.own("value"))
+            return layer.made(g.node("Expand", value, g.shape([g.size(x, "batch"), *op.shape])))
         case _:
             assert_never(op)
 

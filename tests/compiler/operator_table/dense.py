@@ -15,5 +15,7 @@ ROWS = (
     Row("embed", "category", {"units": 4}, (category(3),), params=12),
     Row("embed", "larger vocabulary", {"units": 4, "vocabulary": 9}, (tokens(5, 7),), params=36),
     Row("one_hot", "tokens", {}, (tokens(5, 7),)),
+    Row("parameter", fields={"shape": (4, 3)}, inputs=(floats(6),), params=12),
+    Row("parameter", "beside tokens", {"shape": (4, 5, 3)}, (tokens(5, 7),), params=60),
     Row("one_hot", "category with spare classes", {"classes": 9}, (category(3),)),
 )
