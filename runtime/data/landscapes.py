@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from runtime.data.dataset import Dataset
 
+# How often the pattern comes again across a picture: small enough for a classifier to see it whole.
+OFTEN = (9.0, 12.0)
 Style = Literal["stripes", "checks", "dots", "rings", "waves", "zigzag", "bricks", "clouds"]
 
 
@@ -56,7 +58,7 @@ class Landscapes(Source):
 
         content = np.stack([landscape(self.size, np.random.default_rng([self.seed, 1, number]))
                             for number in range(self.count)])
-        style = texture(self.style, self.size, np.random.default_rng([self.seed, 2]))
+        style = texture(self.style, self.size, np.random.default_rng([self.seed, 2]), OFTEN)
         whole = Part({"content": content,
                       "style": np.broadcast_to(style, content.shape).copy()})
         cut = stratified(np.zeros(self.count, np.int32), self.validation, self.test, self.seed)

@@ -56,25 +56,28 @@ class Textures(Source):
                        whole.take(cut.test), labels={"label": KINDS})
 
 
-def texture(kind: str, size: int, draw: np.random.Generator) -> np.ndarray:
+def texture(
+    kind: str, size: int, draw: np.random.Generator, often: tuple[float, float] = (4, 9),
+) -> np.ndarray:
     """A pattern: (size, size, 3) float32 between 0 and 1.
 
     Args:
         kind: one of `KINDS`.
         size: in pixels.
         draw: gives the numbers that it is made of.
+        often: how often a pattern comes again across the picture: from, to.
     """
     import numpy as np
 
-    angle, often = draw.uniform(0, np.pi), draw.uniform(4, 9)
+    angle, times = draw.uniform(0, np.pi), draw.uniform(*often)
     y, x = np.mgrid[:size, :size] / size + draw.uniform(0, 1, (2, 1, 1))
-    u = often * (np.cos(angle) * x + np.sin(angle) * y)
-    v = often * (np.cos(angle) * y - np.sin(angle) * x)
+    u = times * (np.cos(angle) * x + np.sin(angle) * y)
+    v = times * (np.cos(angle) * y - np.sin(angle) * x)
     heights: Mapping[str, object] = {
         "stripes": lambda: np.sin(2 * np.pi * u),
         "checks": lambda: np.sin(2 * np.pi * u) * np.sin(2 * np.pi * v) * 3,
         "dots": lambda: 2 - 6 * np.hypot(u % 1 - 0.5, v % 1 - 0.5),
-        "rings": lambda: np.sin(2 * np.pi * often * np.hypot(x - x.mean(), y - y.mean())),
+        "rings": lambda: np.sin(2 * np.pi * times * np.hypot(x - x.mean(), y - y.mean())),
         "waves": lambda: np.sin(2 * np.pi * (u + 0.3 * np.sin(2 * np.pi * v / 2))),
         "zigzag": lambda: np.sin(2 * np.pi * (u + np.abs(v % 1 - 0.5))),
         "bricks": lambda: 8 * np.minimum(_edge(v), _edge(u / 2 + 0.5 * (v // 1 % 2))) - 1,
