@@ -23,6 +23,8 @@ RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
 EMBEDDED = {"dates", "digits", "digit_scenes", "help_texts", "reviews", "seattle_weather",
             "sunspots", "synthetic_speech"}
 SMALLER_IS_BETTER = ("perplexity", "mae", "wer")
+            "textures"}
+SMALLER_IS_BETTER = ("perplexity", "mae")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ CLAIMS = {
     "digit-scenes-fcos": Claim("map50", 0.85, 0.001, (
         "data.scenes=200", "data.size=64", "params.image=[64, 64, 1]", "params.width=16",
         "use.backbone.with.width=8", "train.epochs=2", "train.batch_size=16")),
+    "textures-vgg": Claim("accuracy", 0.78, 0.35, (
+        "data.count=800", "data.size=16", "model.with.image=[16, 16, 3]", "train.epochs=6",
+        "train.batch_size=16")),
     "help-lstm": Claim("perplexity", 4.2, 11.0, (
         "train={steps: 150, batch_size: 16, optimizer: {adam: 0.004}, clip: {norm: 1.0}}",
         "model.with.units=96", "data.length=64")),

@@ -17,7 +17,7 @@ from compiler.ops.dense import Dense, DenseOperator, Embed, Learned, OneHot
 def apply(
     op: DenseOperator, layer: Layer, inputs: tuple[Tensor, ...], context: Context,
 ) -> Tensor:
-    """Run a dense layer, a look-up or a learned tensor; padded steps of its input count as zeros."""
+    """Run a dense layer, a look-up or a learned tensor; padded steps count as zeros."""
     (x,) = inputs
     match op:
         case Dense():
