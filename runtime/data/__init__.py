@@ -41,8 +41,8 @@ from runtime.data.sunspots import Sunspots
 from runtime.data.synthetic_speech import SyntheticSpeech
 from runtime.data.table import TableFile
 from runtime.data.text import Text
-from runtime.data.voc import Voc
 from runtime.data.textures import Textures
+from runtime.data.voc import Voc
 from runtime.share.reference import is_remote
 
 # The keys that choose a source besides `dataset`, each with the tag of its class. A tag is
