@@ -128,7 +128,7 @@ def _run(order: _Order) -> Result:
         dataset = load_data(prepared)
         note.text = dataset.described
     with stage("build", listeners) as note:
-        model, note.text = _built(order, start)
+        model, note.text = _built(order, start, dataset)
     facts = _checked_facts(order, start, model, dataset)
     if order.wish.resume:
         with stage("resume", listeners) as note:
@@ -189,7 +189,7 @@ def _started(order: _Order) -> _Start:
     return _Start(spec, saved, placement)
 
 
-def _built(order: _Order, start: _Start) -> tuple[Model, str]:
+def _built(order: _Order, start: _Start, dataset: Dataset) -> tuple[Model, str]:
     """The model with its first weights, and where these are from, in words."""
     from compiler.lower.build import build_model, load_named_weights
     from compiler.passes import optimise
@@ -203,11 +203,16 @@ def _built(order: _Order, start: _Start) -> tuple[Model, str]:
     if start.saved is not None:  # whose weights are those of the checkpoint
         return model, _frozen_told(prepared)
     load_named_weights(model, graph, prepared.program.weights_file)
-    began = start_from(model, graph, recipe)
-    if began is None:
-        return model, _frozen_told(prepared)
-    write_json(order.folder / START, began.as_json(recipe))
-    return model, "; ".join(filter(None, (began.told(), _frozen_told(prepared))))
+    told = []
+    if began := start_from(model, graph, recipe):
+        write_json(order.folder / START, began.as_json(recipe))
+        told.append(began.told())
+    if recipe.vectors is not None:
+        from runtime.vectors import take_vectors
+
+        told.append(take_vectors(model, graph, prepared.inputs, dataset.meaning,
+                                 Path(recipe.vectors)).told())
+    return model, "; ".join(filter(None, (*told, _frozen_told(prepared))))
 
 
 def _frozen_told(prepared: Prepared) -> str:

@@ -96,6 +96,10 @@ class Train(Section):
     replace: list[str] = Field(
         default=[], description="patterns of paths whose parameters are drawn anew, whatever the "
                                 "file of `from` has there: `[head]`")
+    vectors: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a text file with a word and its numbers in each line, as "
+                                  "GloVe's and word2vec's: what the layer that embeds the text "
+                                  "begins with")
     freeze: list[str] = Field(
         default=[], description="patterns of layers that stay as they are, their batch "
                                 "statistics too: `[stem, stage*]`")

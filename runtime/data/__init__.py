@@ -149,7 +149,7 @@ def anchored(node: Node, directory: Path | None, report: Report | None = None) -
 
 
 def anchored_start(node: Node, directory: Path | None, report: Report) -> Node:
-    """A `train` section whose `from` no longer depends on where it is read from.
+    """A `train` section whose `from` and `vectors` no longer depend on where it is read from.
 
     As with the weights that a spec names, a relative path does not leave the folder that the
     spec was opened from.
@@ -159,6 +159,7 @@ def anchored_start(node: Node, directory: Path | None, report: Report) -> Node:
         directory: where the spec lies.
         report: where errors go.
     """
+    node = _with_path(node, ["vectors"], directory, report)
     start = node.get("from") if isinstance(node, Mapping) else None
     if isinstance(start, Scalar) and isinstance(start.value, str) and is_remote(start.value):
         return node

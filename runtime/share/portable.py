@@ -48,7 +48,8 @@ def portable(program: Program) -> Portable:
             data = _renamed(data, path.split("."), f"data.{path}", found)
         items["data"] = data
     if isinstance(train, Mapping):
-        train = _renamed(train, ["from"], "train.from", found)
+        for key in ("from", "vectors"):
+            train = _renamed(train, [key], f"train.{key}", found)
         assert isinstance(train, Mapping)
         items["train"] = Mapping({k: v for k, v in train.items() if k != "log"}, train.span,
                                  train.key_spans)
