@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compiler.lower.tensor import Tensor
+from compiler.types import TensorType
+from runtime.batch import Batch
+from runtime.data.dataset import Dataset, Part
+from runtime.meter import Meter
 from runtime.tasks.calibration import (
     BINS,
     binned,
@@ -13,6 +20,7 @@ from runtime.tasks.calibration import (
     confidence_bins,
     fitted_temperature,
 )
+from runtime.tasks.classification import Classification
 from runtime.tasks.naming import softmax
 
 
@@ -59,3 +67,40 @@ def test_the_temperature_is_where_the_cross_entropy_is_smallest() -> None:
     before, after = (calibration(binned(softmax(true * 2.5 / t), labels))["ece"]
                      for t in (1.0, found))
     assert after < before / 3
+
+
+def figures(logits: np.ndarray, labels: np.ndarray, **task: Any) -> tuple[dict[str, float], Any]:
+    """What the task tells of logits, in three batches."""
+    chosen, meter = Classification(**task), Meter()
+    for rows in np.array_split(np.arange(len(labels)), 3):
+        batch = Batch({"label": jnp.asarray(labels[rows])}, {}, jnp.ones(len(rows), bool))
+        outputs = {"output": Tensor(jnp.asarray(logits[rows]), ("channels",))}
+        meter.add(chosen.measure(outputs, batch, training=False))
+    nothing = Part({"label": labels[:0]})
+    fields = {"label": TensorType((), (), "int", logits.shape[1])}
+    dataset, means = Dataset(fields, nothing, nothing, nothing), meter.means()
+    return chosen.finish(means, dataset), chosen.details(means, dataset)
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    """Values of scikit-learn 1.9.1 on the same numbers."""
+    random = np.random.RandomState(0)  # whose numbers never change
+    labels = random.randint(0, 5, 200)
+    logits = random.standard_normal((200, 5)) + 1.5 * np.eye(5)[labels]
+    found, details = figures(logits, labels, top=[3])
+    assert found == pytest.approx({
+        "loss": 0.9542233600004973, "accuracy": 0.66, "f1": 0.6556477230216916, "top3": 0.925,
+    }, rel=1e-5)
+    assert [c["f1"] for c in details["classes"]] == pytest.approx(
+        [0.68041237, 0.61333333, 0.70422535, 0.69565217, 0.58461538])
+    assert [c["precision"] for c in details["classes"]] == pytest.approx(
+        [0.6875, 0.53488372, 0.69444444, 0.8, 0.57575758])
+    assert details["confusion"] == [[33, 4, 4, 3, 5], [4, 23, 0, 2, 3], [1, 6, 25, 1, 2],
+                                    [7, 5, 4, 32, 4], [3, 5, 3, 2, 19]]
+    yes = np.stack([logits[:, 0], logits[:, 3]], axis=1)
+    found, _ = figures(yes, (labels > 2).astype(int))
+    assert found == pytest.approx({
+        "loss": 0.6072558314580145, "accuracy": found["accuracy"], "f1": 0.6666666666666666,
+        "auroc": 0.7515394088669951}, rel=1e-5)
+    expected = calibration(binned(softmax(logits), labels))["ece"]
+    assert details["calibration"]["ece"] == pytest.approx(expected, abs=1e-6)
