@@ -18,6 +18,7 @@ from runtime.asking import request
 from runtime.cli.diff import found_spec, names_of
 from runtime.cli.plan import reach_told
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, say, short, show, size_of
+from runtime.cli.writing import write_text
 
 if TYPE_CHECKING:
     from runtime.stopwatch import Taken
@@ -259,11 +260,6 @@ def _write(out: Path, sides: Sequence[Side], at: int, lengths: Sequence[int]) ->
     title = " and ".join(side.name for side in sides)
     table = "\n".join(_told(sides, at, sides[0].plan(at).batch))
     body = f'<div class="charts">{"".join(charts)}</div>'
-    try:
-        out.write_text(page(title, f"<h1>{escape(title)}</h1>", [
-            ("figures", "Side by side", f"<pre>{escape(table)}</pre>"),
-            ("lengths", "By length", body)]), encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise SpecError([diagnostic(
-            "F0841", f"`{out}` cannot be written: {error.strerror or error}",
-            help="choose a folder that is there and writable with `-o`")]) from None
+    write_text(out, page(title, f"<h1>{escape(title)}</h1>", [
+        ("figures", "Side by side", f"<pre>{escape(table)}</pre>"),
+        ("lengths", "By length", body)]))

@@ -17,7 +17,7 @@ from runtime.cli import main as cli
 
 Run = Callable[..., tuple[int, str, str]]
 HEAD = "flaxspec: 1\ninputs: {x: {axes: [time, channels], shape: [any, 4]}}\nmodel:\n"
-CONV = HEAD + "  - conv: {filters: 8, kernel: 3}\n  - conv: {filters: 8, kernel: 3}\n  - pool: max\n"
+CONV = HEAD + 2 * "  - conv: {filters: 8, kernel: 3}\n" + "  - pool: max\n"
 LSTM = HEAD + "  - lstm: {units: 8, return: last}\n"
 SHARED = """\
 flaxspec: 1
