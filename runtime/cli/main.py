@@ -350,6 +350,30 @@ def predict(
 
 
 @app.command()
+def probe(
+    models: Annotated[list[str], typer.Argument(
+        metavar="SPEC|RUN...", help="Files, zoo names, `:VARIANT` behind them if you like; "
+                                    "finished runs.")],
+    set_: Set = [],  # noqa: B006
+    examples: Annotated[int, typer.Option(
+        min=1, help="How many examples a model is asked about.", metavar="N")] = 64,
+    length: Length = None,
+    seed: Annotated[int, typer.Option(
+        min=0, help="Of fresh weights and random inputs.", metavar="N")] = 0,
+    out: Annotated[Path | None, typer.Option(
+        "-o", "--out", help="Write a page with charts.", metavar="FILE.html")] = None,
+    json: Json = False,
+) -> None:
+    """Measure how gradients reach back, what is seen, and which units are out of action."""
+    from runtime import startup
+
+    startup.prepare()
+    from runtime.cli.probe import run
+
+    run(models, set_, examples=examples, length=length, seed=seed, out=out, json=json)
+
+
+@app.command()
 def runs(
     names: Annotated[list[str] | None, typer.Argument(
         metavar="[RUN...]", help="Runs to compare; all are listed where none is named.")] = None,
