@@ -277,6 +277,7 @@ CODES = {
     "F0505": "too many iterations",
     "F0506": "a tensor is too large",
     "F0701": "a fact that is not true",
+    "F0720": "a value for a run that is finished",
     "F0610": "a recipe lacks a section",
     "F0611": "a recipe's fields do not go together",
     "F0612": "an unknown data set, task or augmentation",

@@ -53,8 +53,8 @@ def run(
         json: print JSON.
 
     Raises:
-        SpecError: a spec has errors, a run is not in order, or F0807, F0841 the page cannot be
-            written.
+        SpecError: a spec has errors, a run is not in order, F0720 `--set` meets a run, or
+            F0807, F0841 the page cannot be written.
     """
     if out is not None and out.exists():
         raise SpecError([diagnostic("F0807", f"there is something called `{out}` already",
@@ -80,7 +80,7 @@ def _subject(reference: str, sets: Sequence[str], examples: int, length: int,
     if _is_run(reference):
         if sets:
             raise SpecError([diagnostic(
-                "F0807", f"`--set` changes a spec, and `{reference}` is a finished run",
+                "F0720", f"`--set` changes a spec, and `{reference}` is a finished run",
                 help="probe its spec, or leave out `--set`")])
         return _of_run(reference, examples)
     report, (spec, variant) = Report(), found_spec(reference)
@@ -242,8 +242,9 @@ def _page(found: Sequence[tuple[Subject, Findings]]) -> str:
         size = " × ".join(map(str, there.reach))
         caption = (f"{subject.name}, {there.layer}: {size} possible, "
                    f"{there.effective:.1f} effective")
-        fields.append(f'<figure><img alt="" style="width:100%;image-rendering:pixelated" '
-                      f'src="{data_uri(enlarged(heat(np.sqrt(plane)), 96))}">'
+        look = "width:min(100%,300px);image-rendering:pixelated"
+        picture = data_uri(enlarged(heat(np.sqrt(plane)), 96))
+        fields.append(f'<figure><img alt="" style="{look}" src="{picture}">'
                       f"<figcaption>{escape(caption)}</figcaption></figure>")
     rows = [(s.name, share.layer, share.word, what, f"{100 * share.share:.1f} %",
              f"{share.count:,}")
