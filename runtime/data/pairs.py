@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 SOURCE, TARGET = "source", "target"
 # Files whose columns may have no names.
 SEPARATED = (".tsv", ".txt", ".csv")
-# What is read in a folder.
-SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".ndjson", ".parquet", ".po", ".mo")
+# What is read in a folder, where .txt files may be something else.
+SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson", ".parquet", ".po", ".mo")
 
 
 class Pairs(Paired, Rows):
@@ -180,7 +180,8 @@ def _text(table: Table, row: int, name: str) -> str:
         raise table.wrong(row, name, f"`{name}` is no text")
     if value is None or not value.strip():
         raise table.wrong(row, name, f"`{name}` is empty", help="take the row out")
-    return value.strip()
+    # JSON may hold halves of characters, which no file of UTF-8 can.
+    return value.strip().encode("utf-8", "replace").decode("utf-8")
 
 
 def _texts(table: Table) -> Texts:

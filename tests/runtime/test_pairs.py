@@ -214,6 +214,12 @@ def test_a_folder_of_files_is_read_whole(tmp_path):
     assert table.size == 5 and "b.tsv:1" in table.places().tolist()
 
 
+def test_halves_of_characters_are_no_text(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"source": "a\\ud800", "target": "b"}\n')
+    assert source(pairs=str(path)).read(path).columns["source"] == ["a?"]
+
+
 def test_a_pair_may_be_turned_around(tmp_path):
     (tmp_path / "a.po").write_text(PO, encoding="utf-8")
     table = source(pairs=str(tmp_path), reverse=True).read(tmp_path)
