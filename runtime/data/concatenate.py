@@ -14,8 +14,8 @@ from runtime.section import Section, problem
 if TYPE_CHECKING:
     import numpy as np
 
-Count = Annotated[int, Field(gt=0)]
-Pause = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(gt=0, le=1000)]
+Pause = Annotated[float, Field(ge=0, le=60)]
 
 
 def _pair(value: Any) -> Any:
@@ -32,7 +32,7 @@ class Concatenate(Section):
 
     words: Annotated[tuple[Count, Count], BeforeValidator(_pair)] = Field(
         description="how many recordings a string has, from and to: `[1, 7]`")
-    count: Count = Field(
+    count: Annotated[int, Field(gt=0, le=1_000_000)] = Field(
         description="how many strings the training part has; the others have as many for each "
                     "of their recordings")
     pause: Annotated[tuple[Pause, Pause], BeforeValidator(_pair)] = Field(

@@ -54,7 +54,7 @@ class SyntheticSpeech(Recordings):
     reads_files: ClassVar[bool] = True
 
     dataset: Literal["synthetic_speech"] = Field(description="the word that chooses this source")
-    recordings: Annotated[int, Field(gt=4)] = Field(
+    recordings: Annotated[int, Field(gt=4, le=10_000)] = Field(
         default=60, description="how often each word is said, each time by another voice")
     noise: Annotated[float, Field(ge=0)] = Field(
         default=0.02, description="the deviation of the loudest background noise; the voice has "
