@@ -87,6 +87,14 @@ class String:
     pauses: tuple[int, ...]
 
 
+def lengths_of(sounds: Sequence[np.ndarray], plan: Sequence[String]) -> np.ndarray:
+    """The samples of each string of some recordings: (strings,) int32."""
+    import numpy as np
+
+    return np.array([sum(string.pauses) + sum(len(sounds[i]) for i in string.recordings)
+                     for string in plan], np.int32)
+
+
 class Strings:
     """Strings of recordings, put together when they are asked for: (strings, samples, 1) int16."""
 
@@ -118,14 +126,6 @@ class Strings:
                 row[at:at + len(sound), 0] = sound
                 at += len(sound)
         return result
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """The samples of each string: (strings,) int32."""
-        import numpy as np
-
-        return np.array([sum(string.pauses) + sum(len(self._sounds[i]) for i in string.recordings)
-                         for string in self._plan], np.int32)
 
     def subset(self, indices: np.ndarray) -> Strings:
         """The strings at `indices`."""

@@ -161,7 +161,7 @@ class Recordings(Labelled):
         """Strings of recordings; the recordings were cut into parts before."""
         import numpy as np
 
-        from runtime.data.concatenate import Strings
+        from runtime.data.concatenate import Strings, lengths_of
         from runtime.data.dataset import Part
 
         assert self.concatenate is not None and self.transcripts is not None
@@ -178,7 +178,7 @@ class Recordings(Labelled):
         names = self.transcripts.named(
             [" ".join(words[i] for i in found["train"].arrays["label"])])
         share = self.concatenate.count / max(found["train"].size, 1)
-        made: dict[str, Any] = {}
+        made, told = {}, {}
         for number, (name, part) in enumerate(found.items()):
             strings = round(share * part.size)
             plan = self.concatenate.plan(part.size, strings, self.sampled, number)
@@ -186,14 +186,14 @@ class Recordings(Labelled):
                      for string in plan]
             sounds = [row[:length, 0] for row, length in zip(
                 part.arrays["sound"], part.lengths["sound"])]
-            made[name] = Strings(sounds, plan, 0), self.transcripts.numbered(
-                texts, names, texts), np.array(texts, object)
-        most = max(int(strings.lengths.max(initial=1)) for strings, _, _ in made.values())
+            made[name] = sounds, plan, lengths_of(sounds, plan)
+            told[name] = texts, *self.transcripts.numbered(texts, names, texts)
+        most = max(int(lengths.max(initial=1)) for _, _, lengths in made.values())
         parts = {}
-        for name, (strings, (text, lengths), called) in made.items():
-            strings.shape = (len(strings), most, 1)
-            parts[name] = Part({"sound": strings, "text": text},
-                               {"sound": strings.lengths, "text": lengths}, called)
+        for name, (sounds, plan, lengths) in made.items():
+            texts, units, counts = told[name]
+            parts[name] = Part({"sound": Strings(sounds, plan, most), "text": units},
+                               {"sound": lengths, "text": counts}, np.array(texts, object))
         fields = {name: replace(kind, vocabulary=len(names)) if name == "text" else kind
                   for name, kind in self._fields(most).items()}
         return replace(whole, fields=fields, labels={"text": names}, **parts)
