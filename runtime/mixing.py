@@ -34,7 +34,7 @@ def check_mix(
         span: where the recipe has it.
     """
     if not task.mixes:
-        report.error("F0611", f"the targets of {task.word} cannot be mixed", span,
+        report.error("F0611", f"the targets of {task.title} cannot be mixed", span,
                      help="take `mix` away; classification and multi_label have targets that can")
     for name, kind in inputs.items():
         if kind.dtype != "float" or "time" in kind.axes:

@@ -21,6 +21,8 @@ from runtime.report.fold import described, fitting_depth, tree, unfolded
 
 TABLE_LINES = 24
 UNSTATED = "not stated"
+# What stands in the place of a task where a recipe writes its losses out.
+WRITTEN = "written"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def card(told: Told) -> str:
     """The text of README.md."""
     title = f"# {_text(told.name)}"
     summary = f"{_text(told.summary)}.".replace("..", ".") if told.summary else ""
-    what = (f"A neural network for {told.task.replace('_', ' ')}, declared in YAML and trained "
+    purpose = "losses of its own" if told.task == WRITTEN else told.task.replace("_", " ")
+    what = (f"A neural network for {purpose}, declared in YAML and trained "
             "with flaxspec: `spec.yaml` is the whole recipe, `weights.safetensors` what came of "
             "it.")
     origin = f"The architecture is described in {_text(told.source)}." if told.source else ""

@@ -32,5 +32,5 @@ def nothing_to_draw(task: Task, why: str = "") -> SpecError:
         why: what about the model or the data is the reason, where it is not the task.
     """
     return SpecError([diagnostic(
-        "F0690", f"{task.word} draws nothing", notes=[why] if why else (),
+        "F0690", f"{task.title} draws nothing", notes=[why] if why else (),
         help="leave out `--draw`: what the model says stands in the lines all the same")])

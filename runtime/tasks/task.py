@@ -42,6 +42,11 @@ class Task(Choice):
     has_loss: ClassVar[bool] = True
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.word
+
+    @property
     def ways(self) -> Mapping[str, Mode]:
         """Which way its figures are better, where that is known; `monitor` is among them."""
         return {"loss": "lower", self.monitor: self.better}

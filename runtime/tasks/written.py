@@ -63,6 +63,10 @@ class Written(Task):
     _end: int = PrivateAttr(default=0)
 
     @property
+    def title(self) -> str:
+        return "a recipe with losses written out"
+
+    @property
     def ways(self) -> Mapping[str, Mode]:
         found: dict[str, Mode] = dict(self.own.ways) if self.own is not None else {}
         found["loss"] = "lower"
