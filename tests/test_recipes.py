@@ -56,7 +56,7 @@ CLAIMS = {
     "digits-rnn": Claim("accuracy", 0.96, 0.92, ("train.epochs=20",)),
     "digits-lstm": Claim("accuracy", 0.965, 0.90, ("train.epochs=20",)),
     "digits-gru": Claim("accuracy", 0.975, 0.95, ("train.epochs=20",)),
-    "digit-scenes-fcos": Claim("map50", 0.85, 0.001, (
+    "digit-scenes-fcos": Claim("map50", 0.9, 0.001, (
         "data.scenes=200", "data.size=64", "params.image=[64, 64, 1]", "params.width=16",
         "use.backbone.with.width=8", "train.epochs=2", "train.batch_size=16")),
     "textures-vgg": Claim("accuracy", 0.78, 0.35, (

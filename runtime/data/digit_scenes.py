@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from compiler.types import TensorType
 from runtime.data.boxes import TARGETS, box_fields
-from runtime.data.embedded import path
+from runtime.data.embedded import path as embedded
 from runtime.data.source import Origin, Source
 from runtime.section import problem
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from runtime.data.dataset import Dataset, Part
+    from runtime.preprocessing import Preprocessing
 
 # The fewest and the most digits of a scene.
 FEWEST, MOST = 1, 6
@@ -71,7 +72,7 @@ class DigitScenes(Source):
         from runtime.data.dataset import Dataset, Part
         from runtime.data.split import stratified
 
-        with np.load(path("digits.npz")) as file:
+        with np.load(embedded("digits.npz")) as file:
             digits, labels = file["images"].astype(np.float32) / 16, file["labels"]
         cut = stratified(labels, self.validation or 0.1, self.test or 0.1, 0)
         sizes = {"validation": round(self.scenes * self.validation),
@@ -95,6 +96,13 @@ class DigitScenes(Source):
         if not all(isinstance(each, str | Path) for each in inputs):
             raise NotImplementedError
         return framed(inputs, self.fields()["image"], "pad")
+
+    def examples(self, path: Path, known: Preprocessing) -> Part:
+        """Other scenes: a JSON file in COCO's form, with its pictures beside it."""
+        from runtime.data.coco import Coco
+
+        return Coco(coco=str(path), pictures=str(path.parent), size=[self.size, self.size],
+                    channels=1).examples(path, known)
 
 
 def compose(

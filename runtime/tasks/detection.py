@@ -73,7 +73,7 @@ class Detection(Task):
     most: Annotated[int, Field(gt=0)] = Field(
         default=100, description="how many objects are found in a picture at most")
     shown: Fraction = Field(
-        default=0.3, description="from which score on `predict` tells of an object; the figures "
+        default=0.4, description="from which score on `predict` tells of an object; the figures "
                                  "are made of all")
 
     # ------------------------------------------------------------------------------ checks
