@@ -157,7 +157,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 # Every code and the title of its page in docs/errors.md. F01 is the YAML text,
 # F02 the document and its fields, F03 names and formulas, F04 shapes and types,
-# F05 limits, F06 files and recipes, F07 facts, F08 running, F09 sharing, leaving and drawing.
+# F05 limits, F06 files and recipes, F07 facts and samples, F08 running, F09 sharing, leaving and
+# drawing.
 CODES = {
     "F0101": "the text is not YAML",
     "F0102": "the file cannot be read",
@@ -323,6 +324,10 @@ CODES = {
     "F0691": "vectors that do not fit the model",
     "F0692": "a line of a file of vectors that is wrong",
     "F0693": "vectors of other words",
+    "F0702": "random numbers that cannot be told apart",
+    "F0703": "a class that cannot be asked for",
+    "F0704": "a classifier that cannot judge samples",
+    "F0705": "a run that draws no pictures",
     "F0801": "the run folder exists already",
     "F0802": "the run folder cannot be written",
     "F0803": "the loss is no longer a number",

@@ -81,8 +81,9 @@ def measured(
         most: how many examples are enough, taken from all over the part; None for all.
     """
     meter = Meter()
-    for batch in map(cut, batches(model, part, size, most)):
-        found, carried = measure(params, rested(model, rest, len(batch.rows)), batch, key)
+    for number, batch in enumerate(map(cut, batches(model, part, size, most))):
+        own = jax.random.fold_in(key, number) if number else key  # other numbers in each batch
+        found, carried = measure(params, rested(model, rest, len(batch.rows)), batch, own)
         rest = rest | carried
         meter.add(found)
         pause()

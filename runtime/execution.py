@@ -299,7 +299,8 @@ def _trained(
     try:
         with _short_memory_told(prepared):
             job = Job(name, training, model, prepared.inputs, facts["bits"]["steps_per_dispatch"])
-            return train(job, dataset, (*order.listeners, *trackers), keeper=keeper,
+            own = training.task.listeners(job, dataset, folder)
+            return train(job, dataset, (*order.listeners, *trackers, *own), keeper=keeper,
                          stop=order.wish.stop, placement=start.placement)
     finally:
         keeper.close()

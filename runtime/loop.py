@@ -139,7 +139,7 @@ def train(
                 now.top_epoch, now.top_score = now.epoch, end.score(validation)
         told = Epoch(now.epoch, now.step, time.monotonic() - begun,
                      setup.rate(now.step - 1) if setup.rate else None, figures, validation, speed,
-                     memory_in_use(), raw)
+                     memory_in_use(), raw, weights=partial(_judged, job, setup, state))
         for listener in listeners:
             listener.epoch(told)
         now.epoch, now.position, meter = now.epoch + 1, 0, Meter()

@@ -94,6 +94,12 @@ PUBLISHED: dict[str, tuple[int, int | None, int | None]] = {
     # By the sizes of the layers
     "text_lstm": (2_560_000 + 263_168 + 514, None, None),
     "text_cnn": (6_000_000 + 360_300 + 602, None, None),
+    # PyTorch's DCGAN example: netG and netD; with ten classes one-hot beside both inputs
+    "dcgan": (3_576_704 + 2_765_568, None, None),
+    "conditional_dcgan": (3_576_704 + 81_920 + 2_765_568 + 10_240, None, None),
+    # By the sizes of the layers
+    "vae": (1_431_491, None, None),
+    "conditional_vae": (1_431_491 + 5_120 + 2_560, None, None),
     # Zaremba et al. 2014
     "zaremba_small": (4_651_600, 0, None),
     "zaremba_medium": (19_775_200, 0, None),

@@ -349,6 +349,54 @@ def predict(
     raise typer.Exit(predict(run, inputs, batch_size=batch, top=top, draw=draw, force=force))
 
 
+def _steps(value: int | None) -> int | None:
+    if value is not None and not 2 <= value <= 100:
+        raise typer.BadParameter("from 2 to 100 pictures go from one latent to another.")
+    return value
+
+
+@app.command()
+def sample(
+    run: Run,
+    count: Annotated[int | None, typer.Option(
+        min=1, max=100_000, help="How many pictures; with --interpolate, how many rows.",
+        metavar="N")] = None,
+    classes: Annotated[str, typer.Option(
+        help="Only these classes, by name or number, commas between them.",
+        metavar="A,B")] = "",
+    seed: Annotated[int, typer.Option(
+        min=0, help="Chooses the random numbers: the same seed draws the same pictures.",
+        metavar="N")] = 0,
+    interpolate: Annotated[int | None, typer.Option(
+        help="Go from one picture to another in each row, in so many.", metavar="N",
+        callback=_steps)] = None,
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="The sheet of all pictures; samples.png where nothing else is "
+                            "written.", metavar="FILE")] = None,
+    arrays: Annotated[Path | None, typer.Option(
+        help="Write the pictures, their latents and classes as arrays.",
+        metavar="FILE.npz")] = None,
+    pictures: Annotated[Path | None, typer.Option(
+        help="Write each picture into this folder.", metavar="FOLDER")] = None,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Write over files that are there already.")] = False,
+) -> None:
+    """Let a finished run draw pictures.
+
+    They stand on a sheet, a row for each class where the model takes any.
+    """
+    from runtime import startup
+
+    startup.prepare()
+    from runtime.cli.sample import Order, Targets
+    from runtime.cli.sample import run as draw
+
+    if out is None and arrays is None and pictures is None:
+        out = Path("samples.png")
+    asked = tuple(filter(None, (name.strip() for name in classes.split(","))))
+    draw(run, Order(count, asked, seed, interpolate), Targets(out, arrays, pictures, force))
+
+
 @app.command()
 def probe(
     models: Annotated[list[str], typer.Argument(

@@ -11,7 +11,7 @@ from runtime.losses.classes import Accuracy, BinaryCrossEntropy, CrossEntropy, H
 from runtime.losses.distances import AbsoluteError, Huber, SquaredError
 from runtime.losses.loss import MODIFIERS, Loss, Measured
 from runtime.losses.pictures import Gram, TotalVariation
-from runtime.losses.tensors import KlNormal, Mean
+from runtime.losses.tensors import Elbo, KlNormal, Mean
 from runtime.losses.units import Mae, Mse, Rmse
 
 
@@ -47,6 +47,7 @@ AnyMetric = Annotated[
     | Annotated[Mse, Tag("mse")]
     | Annotated[Mae, Tag("mae")]
     | Annotated[Rmse, Tag("rmse")]
+    | Annotated[Elbo, Tag("elbo")]
     | Annotated[CrossEntropy, Tag("cross_entropy")]
     | Annotated[BinaryCrossEntropy, Tag("binary_cross_entropy")]
     | Annotated[Hinge, Tag("hinge")]

@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from runtime.losses.loss import Argument, Given, Loss, Misfit, Reduce, alike
+from runtime.losses.loss import (
+    Argument,
+    Given,
+    Loss,
+    Measured,
+    Misfit,
+    Reduce,
+    alike,
+    pair_misfit,
+)
 from runtime.policies import Mode
 
 if TYPE_CHECKING:
+    import jax
+
     from runtime.batch import Ratio
     from runtime.losses.values import Values
 
@@ -32,22 +43,62 @@ class KlNormal(Loss):
                                    "divergence, or their `mean`")
 
     def misfit(self, given: Mapping[str, Given]) -> Misfit | None:
-        mean, log_variance = given["mean"], given["log_variance"]
-        if mean.number is not None or mean.kind.dtype != "float":
-            return Misfit(f"`{self.word}` needs means, and {mean.told}")
-        if log_variance.number is None and not alike(mean.kind, log_variance.kind):
-            return Misfit(f"`{self.word}` needs a variance for each mean: {mean.told}, "
-                          f"but {log_variance.told}")
-        return None
+        return divergence_misfit(self.word, given["mean"], given["log_variance"])
 
     def measure(self, values: Values, *, training: bool) -> Ratio:
-        import jax.numpy as jnp
-
         from runtime.losses.values import reduced
 
         mean, logs, mask = values.pair("mean", "log_variance")
-        found = 0.5 * (mean * mean + jnp.exp(logs) - 1 - logs)
-        return reduced(found, mask, values.rows, self.reduce)
+        return reduced(divergence(mean, logs), mask, values.rows, self.reduce)
+
+
+class Elbo(Measured):
+    """Evidence lower bound of a variational auto-encoder, in nats of an example.
+
+    The log-likelihood of the target under the logits less `kl_normal`, both summed over the
+    values of an example: the bound of Kingma and Welling 2013, with one draw for each example.
+    """
+
+    word: ClassVar[str] = "elbo"
+    arguments: ClassVar[tuple[str, ...]] = ("output", "target", "mean", "log_variance")
+    better: ClassVar[Mode | None] = "higher"
+
+    output: Argument = Field(description="logits of the reconstruction")
+    target: Argument = Field(description="as many numbers from 0 to 1")
+    mean: Argument = Field(description="the means of the latents")
+    log_variance: Argument = Field(description="as many logarithms of variances")
+
+    def misfit(self, given: Mapping[str, Given]) -> Misfit | None:
+        return (pair_misfit(self.word, given["output"], given["target"])
+                or divergence_misfit(self.word, given["mean"], given["log_variance"]))
+
+    def measure(self, values: Values, *, training: bool) -> Ratio:
+        from runtime.batch import Ratio
+        from runtime.losses.values import reduced
+        from runtime.tasks.measures import binary_cross_entropy
+
+        logits, wanted, mask = values.pair("output", "target")
+        lost = reduced(binary_cross_entropy(logits, wanted, 1), mask, values.rows, "sum")
+        mean, logs, mask = values.pair("mean", "log_variance")
+        apart = reduced(divergence(mean, logs), mask, values.rows, "sum")
+        return Ratio(-(lost.total + apart.total), lost.weight)
+
+
+def divergence(mean: jax.Array, logs: jax.Array) -> jax.Array:
+    """KL divergence of normal distributions from the standard one, by value, in nats."""
+    import jax.numpy as jnp
+
+    return 0.5 * (mean * mean + jnp.exp(logs) - 1 - logs)
+
+
+def divergence_misfit(word: str, mean: Given, log_variance: Given) -> Misfit | None:
+    """Why two tensors are no means and variances; None where they are."""
+    if mean.number is not None or mean.kind.dtype != "float":
+        return Misfit(f"`{word}` needs means, and {mean.told}")
+    if log_variance.number is None and not alike(mean.kind, log_variance.kind):
+        return Misfit(f"`{word}` needs a variance for each mean: {mean.told}, "
+                      f"but {log_variance.told}")
+    return None
 
 
 class Mean(Loss):

@@ -77,6 +77,8 @@ class Epoch:
         memory: bytes in use after it; None where the system does not say.
         raw: figures of the validation part with the weights as the optimiser has them, where
             averaged ones are evaluated; else {}.
+        weights: gives the weights that are judged, the parameters and the other arrays by path;
+            to be called while this is told, since the next step consumes them.
     """
 
     epoch: int
@@ -89,6 +91,7 @@ class Epoch:
     memory: int | None = None
     raw: Figures = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    weights: Callable[[], tuple[dict[str, Any], dict[str, Any]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from runtime.section import word_of
 from runtime.tasks.classification import Classification
 from runtime.tasks.detection import Detection
 from runtime.tasks.forecasting import Forecasting
+from runtime.tasks.image_generation import ImageGeneration
 from runtime.tasks.language_modelling import LanguageModelling
 from runtime.tasks.multi_label import MultiLabel
 from runtime.tasks.regression import Regression
@@ -25,6 +26,7 @@ AnyTask = Annotated[
     | Annotated[Tagging, Tag("tagging")]
     | Annotated[Segmentation, Tag("segmentation")]
     | Annotated[Detection, Tag("detection")]
+    | Annotated[ImageGeneration, Tag("image_generation")]
     | Annotated[LanguageModelling, Tag("language_modelling")]
     | Annotated[Forecasting, Tag("forecasting")]
     | Annotated[Translation, Tag("translation")]

@@ -14,12 +14,16 @@ from runtime.policies import Mode
 from runtime.section import Choice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
     from runtime.data.dataset import Dataset, Meaning, Part
+    from runtime.job import Job
     from runtime.optim_document import Run
+    from runtime.report.listener import Listener
     from runtime.saved import Trained
     from runtime.tasks.drawing import Drawing
 
@@ -177,6 +181,16 @@ class Task(Choice):
         from runtime.tasks.drawing import nothing_to_draw
 
         raise nothing_to_draw(self)
+
+    def listeners(self, job: Job, dataset: Dataset, folder: Path) -> tuple[Listener, ...]:
+        """Who else hears of a run of this task: what writes samples while it is trained, …
+
+        Args:
+            job: what is trained.
+            dataset: on what.
+            folder: the run's folder.
+        """
+        return ()
 
     def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
         """Figures of simple methods on the test part, for comparison, by method."""

@@ -17,6 +17,7 @@ from runtime.report.evidence.label_sets import label_sets
 from runtime.report.evidence.masks import masks
 from runtime.report.evidence.numbers import forecasts, values
 from runtime.report.evidence.outputs import outputs
+from runtime.report.evidence.samples import samples
 from runtime.report.evidence.seen import LOOKED_AT, Seen
 from runtime.report.evidence.speech import speech
 from runtime.report.evidence.tags import tags
@@ -27,8 +28,8 @@ from runtime.saved import Trained
 WAYS: Mapping[str, Callable[[Seen], str]] = {
     "classification": labels, "multi_label": label_sets, "regression": values, "tagging": tags,
     "segmentation": masks, "detection": found, "forecasting": forecasts,
-    "language_modelling": texts, "translation": translations, "speech_recognition": speech,
-    "written": outputs}
+    "image_generation": samples, "language_modelling": texts, "translation": translations,
+    "speech_recognition": speech, "written": outputs}
 
 
 def evidence(trained: Trained, dataset: Dataset, details: Mapping[str, Any]) -> str:
