@@ -18,8 +18,6 @@ from runtime.cli.sample import Order, Targets
 from runtime.cli.sample import run as sample
 from runtime.execution import Wish, execute
 from runtime.frechet import frechet_distance
-from runtime.losses.tensors import Elbo
-from runtime.losses.values import Value, Values
 from runtime.run import Prepared, prepare
 from runtime.sampling import Latent, Sampler, latent_of, spherical
 from runtime.step import PureModel
@@ -100,23 +98,6 @@ def test_the_frechet_distance_of_shifted_features_is_the_square_of_the_shift() -
     features = np.random.default_rng(1).normal(size=(30, 50))  # fewer examples than features
     assert frechet_distance(features, features) == pytest.approx(0, abs=1e-6)
     assert frechet_distance(features, features + 2) == pytest.approx(200, rel=1e-6)
-
-
-def test_the_bound_is_that_of_float64_arithmetic() -> None:
-    draw = np.random.default_rng(2)
-    logits, image = draw.normal(size=(5, 4, 4, 1)), draw.random((5, 4, 4, 1))
-    mean, logs = draw.normal(size=(5, 3)), draw.normal(size=(5, 3))
-    rows = np.array([True, True, True, True, False])
-    chance = 1 / (1 + np.exp(-logits))
-    likely = (image * np.log(chance) + (1 - image) * np.log(1 - chance)).sum(axis=(1, 2, 3))
-    apart = (mean**2 + np.exp(logs) - 1 - logs).sum(axis=1) / 2
-    axes = ("height", "width", "channels")
-    given = {"output": Value(jnp.float32(logits), axes), "target": Value(jnp.float32(image), axes),
-             "mean": Value(jnp.float32(mean), ("channels",)),
-             "log_variance": Value(jnp.float32(logs), ("channels",))}
-    elbo = Elbo(output="logits", target="image", mean="mean", log_variance="log_variance")
-    total, weight = elbo.measure(Values(given, jnp.asarray(rows)), training=False)
-    assert float(total / weight) == pytest.approx((likely - apart)[rows].mean(), rel=1e-5)
 
 
 def test_the_loss_of_an_autoencoder_is_the_bound_with_the_other_sign(run: Path) -> None:

@@ -116,6 +116,9 @@ CASES = [
               .reshape(4, -1).mean(1))),
     Case({"kl_normal": ["o", "t"]}, {"o": A, "t": B},
          mean(0.5 * (A**2 + np.exp(B) - 1 - B).reshape(4, -1).sum(1))),
+    Case({"elbo": ["o", "t", "o", "t"]}, {"o": A, "t": sigmoid(B)},
+         mean((sigmoid(B) * np.log(sigmoid(A)) + (1 - sigmoid(B)) * np.log(1 - sigmoid(A))
+               - 0.5 * (A**2 + np.exp(sigmoid(B)) - 1 - sigmoid(B))).reshape(4, -1).sum(1))),
     Case({"gram": ["o", "t"]}, {"o": A, "t": B[:, :5]},
          mean(((grams(A) - grams(B[:, :5]))**2).sum((1, 2)))),
     Case({"total_variation": "o"}, {"o": A},
