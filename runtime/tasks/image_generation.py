@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from compiler.lower.tensor import Tensor
     from runtime.batch import Batch, Measured
     from runtime.critic import Critic
-    from runtime.data.dataset import Dataset, Scale
+    from runtime.data.dataset import Dataset, Meaning, Part, Scale
     from runtime.job import Job
     from runtime.report.listener import Listener
+    from runtime.saved import Trained
+    from runtime.tasks.drawing import Drawing
 
 # What only a classifier can tell.
 JUDGED = ("frechet", "agreement")
@@ -97,7 +99,7 @@ class ImageGeneration(Task):
     def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
         return JUDGED if self.classifier is not None else ()
 
-    def fitted(self, dataset: Dataset) -> Self:
+    def seen(self, dataset: Dataset) -> Self:
         """The same, with the classifier loaded.
 
         Raises:
@@ -142,6 +144,25 @@ class ImageGeneration(Task):
             return {}
         return {"frechet": frechet_distance(means["real"], means["made"]),
                 **({"agreement": float(means["agreement"])} if "agreement" in means else {})}
+
+    def predictions(
+        self, outputs: Mapping[str, Tensor], batch: Batch, meaning: Meaning,
+    ) -> list[dict[str, Any]]:
+        """Each output by its name, as nested lists of numbers: of a picture its latents, …"""
+        from runtime.tasks.written import Written
+
+        return Written().predictions(outputs, batch, meaning)
+
+    def truths(self, batch: Batch, meaning: Meaning) -> list[dict[str, Any]]:
+        """Nothing: no sample is right or wrong."""
+        return [{} for _ in range(int(batch.rows.sum()))]
+
+    def drawings(
+        self, trained: Trained, part: Part, said: Sequence[Mapping[str, Any]],
+    ) -> Iterator[Drawing | None]:
+        from runtime.tasks.drawing import nothing_to_draw
+
+        raise nothing_to_draw(self, "`flaxspec sample` lets it draw pictures")
 
     def listeners(self, job: Job, dataset: Dataset, folder: Path) -> tuple[Listener, ...]:
         """What writes the sheets of samples."""

@@ -97,6 +97,14 @@ class Task(Choice):
         """
         return self
 
+    def seen(self, dataset: Dataset) -> Self:
+        """The task with what it needs to measure any part of the data: how that was normalised, …
+
+        Raises:
+            SpecError: something that the recipe names is not there, or does not suit the data.
+        """
+        return self
+
     def scheduled(self, run: Run) -> Self:
         """The task with what it takes from the length of the run, such as weights that change."""
         return self

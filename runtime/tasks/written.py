@@ -179,8 +179,9 @@ class Written(Task):
         return self.model_copy(update={"own": own}).seen(dataset)
 
     def seen(self, dataset: Dataset) -> Self:
-        """The same, knowing how the data was normalised."""
-        found = self.model_copy()
+        """The same, knowing how the data was normalised; see `Task.seen`."""
+        own = self.own.seen(dataset) if self.own is not None else None
+        found = self.model_copy(update={"own": own})
         found._scales = {**dataset.normalise, **dataset.scales}
         return found
 

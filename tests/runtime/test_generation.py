@@ -20,6 +20,7 @@ from runtime.execution import Wish, execute
 from runtime.frechet import frechet_distance
 from runtime.run import Prepared, prepare
 from runtime.sampling import Latent, Sampler, latent_of, spherical
+from runtime.saved import load
 from runtime.step import PureModel
 from runtime.tasks.image_generation import ImageGeneration
 
@@ -61,6 +62,15 @@ train: {epochs: 2, batch_size: 600, optimizer: {adam: 0.002}}
 
 def prepared(text: str = RECIPE, *settings: str) -> Prepared:
     return prepare(Source("recipe.yaml", text), Report(), assignments=settings)
+
+
+def finished(recipe: Prepared, folder: Path) -> dict[str, float]:
+    """The figures of a finished run, measured again."""
+    execute(recipe, folder, "test", wish=Wish(report=False))
+    again, _ = load(folder).evaluate()
+    told = json.loads((folder / "summary.json").read_text())["test"]
+    assert again == pytest.approx(told, rel=0.3)  # other random numbers
+    return again
 
 
 def codes(caught: pytest.ExceptionInfo[SpecError]) -> list[str]:
@@ -157,6 +167,12 @@ def test_a_run_writes_sheets_of_the_same_latents(run: Path) -> None:
     assert "While it was trained" in report and "epoch 2" in report
 
 
+def test_a_prediction_is_the_outputs_of_a_picture(run: Path) -> None:
+    trained = load(run)
+    (said,) = trained.predictions(trained.training.data.load().test.take(np.arange(1)))
+    assert np.shape(said["mean"]) == (3,) and np.shape(said["sample"]) == (8, 8, 1)
+
+
 def test_the_same_seed_draws_the_same_files_and_another_others(run: Path, tmp_path: Path) -> None:
     def drawn(name: str, seed: int) -> bytes:
         path = tmp_path / name
@@ -223,6 +239,7 @@ def test_samples_are_judged_by_a_classifier_of_such_pictures_only(
     made = Tensor(jnp.asarray(images), ("height", "width", "channels"))
     found = goal.own.measure({"sample": made}, batch, training=False)
     assert np.array_equal(found["real"].values, found["made"].values)
+    assert {"frechet", "agreement"} <= set(finished(judged, tmp_path / "judged"))
     total, weight = found["agreement"]
     assert total / weight > 0.7
     with pytest.raises(SpecError) as caught:
