@@ -188,7 +188,8 @@ def _check_carry(layer: str, training: Training, report: Report) -> None:
         report.error("F0611", f"`{layer}` carries its state across batches, but the examples of "
                               f"{training.task.word} do not go on from one to the next", span,
                      help="say `carry: within` in the model")
-    for word, given in (("accumulate", train.accumulate > 1),
+    for word, given in (("phases", bool(train.phases)),
+                        ("accumulate", train.accumulate > 1),
                         ("batch_size_changes", bool(train.batch_size_changes.values)),
                         ("sequence_length_changes", bool(train.sequence_length_changes.values))):
         if given:

@@ -12,6 +12,7 @@ output of the model or a field of the data, or is a number. Nothing here needs J
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -52,9 +53,21 @@ def _argument(value: Any) -> str | float:
         PydanticCustomError: it is neither.
     """
     if isinstance(value, str) and value or (
-            isinstance(value, int | float) and not isinstance(value, bool)):
+            isinstance(value, int | float) and not isinstance(value, bool)
+            and math.isfinite(value)):
         return value
     raise problem("an argument is the name of an output or a field, or a number", code="F0205")
+
+
+def _weight(value: Any) -> float | Call:
+    """A finite number, or a schedule.
+
+    Raises:
+        PydanticCustomError: it is neither.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise problem(f"a weight is a finite number, not `{value}`", code="F0205")
+    return read_schedule(value)
 
 
 Argument = Annotated[
@@ -62,7 +75,7 @@ Argument = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}]})]
 
 Weight = Annotated[
-    float | Call, PlainValidator(read_schedule),
+    float | Call, PlainValidator(_weight),
     WithJsonSchema({"anyOf": [{"type": "number"}, {
         "type": "object", "minProperties": 1, "maxProperties": 1}]})]
 

@@ -35,8 +35,12 @@ class Error(Measured):
 
         from runtime.batch import Ratio
 
-        output, target, mask = values.pair("output", "target")
-        if "channels" not in values.output.axes:
+        # The axes of a field have no names: an error is the same the other way round.
+        first, second = "output", "target"
+        if "channels" in values.target.axes:
+            first, second = second, first
+        output, target, mask = values.pair(first, second)
+        if "channels" not in values.by_field[first].axes:
             output, target, mask = output[..., None], target[..., None], mask[..., None]
         found = self.penalty(output - target)
         mask = jnp.broadcast_to(mask, (*found.shape[:-1], 1))

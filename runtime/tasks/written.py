@@ -254,9 +254,11 @@ class Written(Task):
             found[self.own.word] = float(means[self.own.word])
         for name, what in self._all.items():
             if name in means:
-                field = next((_field_name(given) for given in reversed(what.given.values())
-                              if isinstance(given, str)), "")
-                found[name] = what.finished(means[name], self._scales.get(field))
+                # Whichever of its arguments is a field says the units.
+                scale = next((self._scales[field] for given in reversed(what.given.values())
+                              if isinstance(given, str)
+                              and (field := _field_name(given)) in self._scales), None)
+                found[name] = what.finished(means[name], scale)
         if self.own is not None:
             own = self.own.finish(_own(means), dataset)
             found |= {name: figure for name, figure in own.items() if name not in found}

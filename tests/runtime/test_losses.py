@@ -13,6 +13,7 @@ from compiler.lower.build import build_model
 from compiler.lower.tensor import Tensor
 from compiler.source import Source
 from runtime.batch import Batch
+from runtime.data.dataset import Scale
 from runtime.loop import Job, train
 from runtime.losses import METRICS, AnyMetric
 from runtime.optim_document import Run
@@ -158,6 +159,22 @@ def test_a_loss_is_what_its_formula_says_over_what_counts(case):
     assert what.finished(divided, None) == pytest.approx(case.wanted, rel=2e-5)
 
 
+@pytest.mark.parametrize("word", ["mae", "mse", "rmse"])
+@pytest.mark.parametrize("arguments", [["o", "t"], ["t", "o"]])
+def test_an_error_is_in_the_units_of_its_field_whichever_is_named_first(word, arguments):
+    deviation = np.array([1.0, 10.0, 0.5])
+    error = (A - B) * deviation
+    wanted = {"mae": np.abs(error).mean(), "mse": (error**2).mean(),
+              "rmse": (error**2).mean()**0.5}[word]
+    task = Written(metrics={"it": TypeAdapter(AnyMetric).validate_python({word: arguments})})
+    task._scales = {"t": Scale(("r", "g", "b"), np.zeros(3), deviation)}
+    outputs = {"o": Tensor(jnp.asarray(A, jnp.float32), AXES[4])}
+    batch = Batch({"t": jnp.asarray(B, jnp.float32)}, {}, jnp.ones(4, bool))
+    total, weight = task.measure(outputs, batch, training=False)["it"]
+    found = task.finish({"it": np.asarray(total) / np.asarray(weight)}, None)
+    assert found["it"] == pytest.approx(wanted, rel=2e-5)
+
+
 def test_every_loss_and_metric_has_a_case():
     assert {case.word for case in CASES} == set(METRICS)
 
@@ -242,6 +259,9 @@ def test_a_written_out_recipe_is_kept_by_the_metric_it_names():
     ("{main: {cross_entropy: [output, label]}, more: {squared_error: [image, image]}}", "F0642"),
     ("{main: {cross_entropy: [output, 12]}}", "F0642"),
     ("{main: {cross_entropy: [output, image]}}", "F0642"),
+    ("{main: {cross_entropy: [output, .inf]}}", "F0205"),
+    ("{main: {cross_entropy: [output, .nan]}}", "F0205"),
+    ("{main: {cross_entropy: [output, label], weight: .nan}}", "F0205"),
     ("{main: {squared_error: [output, image]}}", "F0642"),
     ("{main: {gram: [output, output]}}", "F0642"),
     ("{main: {binary_cross_entropy: [output, label]}}", "F0642"),

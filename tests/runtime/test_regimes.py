@@ -56,6 +56,9 @@ train: {steps: 30, batch_size: 16, optimizer: {adam: 0.01}}
 """
 
 
+PHASES = "phases: [{minimise: language_modelling, update: '**', optimizer: {adam: 0.01}}]"
+
+
 class History(Listener):
     def __init__(self):
         self.epochs, self.steps = [], []
@@ -290,6 +293,8 @@ def test_a_run_that_mixes_learns():
     ("train.sequence_length_changes={0: 4}", RECIPE, "the model has no input over time"),
     ("train.mix={mixup: 0.2}", READER, "the targets of language_modelling cannot be mixed"),
     ("train.accumulate=4", READER, "`accumulate` does not go with `gru_1`"),
+    ("train.seed=1", READER.replace("optimizer: {adam: 0.01}", PHASES),
+     "`phases` does not go with `gru_1`"),
     ("train.batch_size_changes={1 epoch: 8}", READER, "`batch_size_changes` does not go with"),
     ("train.sequence_length_changes={0: 4}", READER, "`sequence_length_changes` does not go with"),
 ])
