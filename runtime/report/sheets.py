@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compiler.diagnostics import SpecError, diagnostic
 from runtime.report.listener import Beginning, Epoch, Listener
 from runtime.report.paint import as_rgb, beside, enlarged
 from runtime.report.png import png
@@ -45,7 +46,6 @@ class Sheets(Listener):
 
     def begin(self, beginning: Beginning) -> None:
         self._last = beginning.epochs
-        self._folder.mkdir(exist_ok=True)
 
     def epoch(self, epoch: Epoch) -> None:
         if epoch.weights is None or not (
@@ -54,7 +54,14 @@ class Sheets(Listener):
         pictures = self._sampler.pictures(*epoch.weights(), self._latents, self._classes)
         digits = len(str(self._last))
         path = self._folder / f"epoch-{epoch.epoch:0{max(3, digits)}}.png"
-        path.write_bytes(png(sheet(pictures, COLUMNS)))
+        try:
+            self._folder.mkdir(exist_ok=True)
+            path.write_bytes(png(sheet(pictures, COLUMNS)))
+        except OSError as error:
+            raise SpecError([diagnostic(
+                "F0841", f"`{path}` cannot be written: {error.strerror or error}",
+                help="look at the space on the disk; `--resume` goes on from the last checkpoint",
+            )]) from None
 
 
 def laid_out(
