@@ -157,8 +157,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 # Every code and the title of its page in docs/errors.md. F01 is the YAML text,
 # F02 the document and its fields, F03 names and formulas, F04 shapes and types,
-# F05 limits, F06 files and recipes, F07 facts and samples, F08 running, F09 sharing, leaving and
-# drawing.
+# F05 limits, F06 files and recipes, F07 facts, samples and forecasts, F08 running, F09 sharing,
+# leaving and drawing.
 CODES = {
     "F0101": "the text is not YAML",
     "F0102": "the file cannot be read",
@@ -278,6 +278,7 @@ CODES = {
     "F0505": "too many iterations",
     "F0506": "a tensor is too large",
     "F0701": "a fact that is not true",
+    "F0710": "a forecast that cannot go on from itself",
     "F0720": "a value for a run that is finished",
     "F0610": "a recipe lacks a section",
     "F0611": "a recipe's fields do not go together",

@@ -35,7 +35,7 @@ def measurer(model: PureModel, task: Task, readable: Sharding | None = None) -> 
     def measure(
         params: Arrays, rest: Arrays, batch: Batch, key: jax.Array,
     ) -> tuple[Measured, Arrays]:
-        outputs, after = model.run(params, rest, batch, training=False, key=key)
+        outputs, after = task.outputs(model, params, rest, batch, key=key)
         return (task.measure(outputs, model.seen(batch), training=False),
                 {name: after[name] for name in model.carried})
 

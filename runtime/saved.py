@@ -74,13 +74,14 @@ class Trained:
         model.eval()
         self.model, self.training, self.folder = model, training, folder
         self.preprocessing = known
+        self._task = training.task.knowing(known.meaning)
         if carry.carries(model):
             carry.begin(model, EVALUATION_STREAMS)
         self.pure, self.params, self.rest = PureModel.split(model, inputs, known.normalise)
         carry.end(model)
 
         def forward(params: Any, rest: Any, batch: Batch, key: jax.Array) -> dict[str, Tensor]:
-            outputs = self.pure.run(params, rest, batch, training=False, key=key)[0]
+            outputs = self.task.outputs(self.pure, params, rest, batch, key=key)[0]
             if self.task.searched:
                 outputs |= self.pure.searched(params, rest, batch, key=key)
             return outputs
@@ -113,7 +114,7 @@ class Trained:
 
     @property
     def task(self) -> Task:
-        return self.training.task
+        return self._task
 
     def predict(self, inputs: Inputs, *, batch_size: int = BATCH) -> list[dict[str, Any]]:
         """What the model says of raw inputs, in the data's own words and units.
@@ -265,7 +266,7 @@ class Trained:
 
     def _goal(self, dataset: Dataset) -> Task:
         """What is measured, with what it takes from the data and the length of the run."""
-        goal = self.training.goal
+        goal = self.training.goal.knowing(dataset.meaning)
         if not isinstance(goal, Written):
             return goal
         steps, epochs = (self.summary.get(name) or 1 for name in ("steps", "epochs"))

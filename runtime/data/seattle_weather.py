@@ -18,8 +18,9 @@ from runtime.data.source import Origin
 if TYPE_CHECKING:
     import numpy as np
 
+    from runtime.data.tabular import Table
+
 MEASURED = ("precipitation", "temp_max", "temp_min", "wind")
-YEAR = 365.2425
 
 
 class SeattleWeather(Series):
@@ -36,6 +37,7 @@ class SeattleWeather(Series):
     units: ClassVar[Mapping[str, str]] = {
         "precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}
     season: ClassVar[int] = 365
+    time: ClassVar[str] = "date"
 
     embedded: ClassVar[Origin] = Origin(
         "daily weather in Seattle, 2012 to 2015", "https://github.com/vega/vega-datasets",
@@ -46,10 +48,21 @@ class SeattleWeather(Series):
     def table(self) -> dict[str, np.ndarray]:
         import numpy as np
 
+        from runtime.data.calendar import place
+
+        rows = self._rows()
+        table = {name: rows.numbers(name) for name in MEASURED}
+        days = [datetime.strptime(day, "%Y/%m/%d") for day in rows.column("date")]
+        return table | {name: np.array([place(name, day) for day in days])
+                        for name in ("year_sin", "year_cos")}
+
+    def times(self) -> np.ndarray:
+        import numpy as np
+
+        return np.array([day.replace("/", "-") for day in self._rows().column("date")], object)
+
+    @staticmethod
+    def _rows() -> Table:
         from runtime.data.tabular import read_table
 
-        rows = read_table(path("seattle_weather.csv"))
-        table = {name: rows.numbers(name) for name in MEASURED}
-        days = [datetime.strptime(day, "%Y/%m/%d").toordinal() for day in rows.column("date")]
-        angle = 2 * np.pi * np.array(days) / YEAR
-        return table | {"year_sin": np.sin(angle), "year_cos": np.cos(angle)}
+        return read_table(path("seattle_weather.csv"))

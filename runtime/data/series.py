@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from compiler.diagnostics import nearest
 from compiler.types import TensorType
@@ -58,6 +58,9 @@ class Windowed(Source):
 
     window: Positive = Field(description="how many steps of the past the model sees")
     horizon: Positive = Field(default=1, description="how many steps it forecasts")
+    until: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="the part of the steps that is used, from the first one on; "
+                                 "the others count as not yet known")
 
     # What the columns are measured in.
     units: ClassVar[Mapping[str, str]] = {}
@@ -81,6 +84,10 @@ class Windowed(Source):
     def seasonal(self) -> int | None:
         """Steps after which the series repeats itself, for the seasonal naive forecast."""
         return None
+
+    def used(self, steps: int) -> int:
+        """How many of so many steps are used."""
+        return round(self.until * steps)
 
     def runs(self) -> list[Run]:
         """The series, in the order of their numbers."""
@@ -137,11 +144,16 @@ class Series(Windowed):
     standard: ClassVar[tuple[str, ...]]
     standard_targets: ClassVar[tuple[str, ...]]
     season: ClassVar[int]
+    # What tables of new steps call the column of their times.
+    time: ClassVar[str]
 
     columns: list[str] | None = Field(
         default=None, min_length=1, description="the columns of `past`, in this order")
     forecast: list[str] | None = Field(
         default=None, min_length=1, description="the columns of `future`, in this order")
+    known: list[str] | None = Field(
+        default=None, min_length=1,
+        description="columns whose values to come are known, such as the season")
 
     def table(self) -> dict[str, np.ndarray]:
         """Every available column: (steps,) float64."""
@@ -156,14 +168,44 @@ class Series(Windowed):
         return self.forecast or self.standard_targets
 
     @property
+    def known_columns(self) -> Sequence[str]:
+        return self.known or ()
+
+    @property
     def seasonal(self) -> int | None:
         return self.season
 
     def runs(self) -> list[Run]:
-        table = self.table()
-        return [Run(table, cut_at(len(next(iter(table.values()))), self.validation, self.test))]
+        table, times = self.table(), self.times()
+        size = self.used(len(times))
+        return [Run({name: column[:size] for name, column in table.items()},
+                    cut_at(size, self.validation, self.test), times=times[:size])]
 
-    @field_validator("columns", "forecast")
+    def encode(
+        self, inputs: Sequence[Any], fitted: Mapping[str, Any], called: Sequence[str] = (),
+    ) -> Part:
+        """Tables as the model takes them: the last window of each, if they tell their times.
+
+        Args:
+            inputs: tables, as lists of maps from column to number.
+            fitted: what `load` gave.
+            called: what messages call each.
+        """
+        from runtime.data.series_file import SeriesFile
+
+        if not all(isinstance(table, list | tuple) and table and isinstance(table[0], Mapping)
+                   and self.time in table[0] for table in inputs):
+            raise NotImplementedError
+        return SeriesFile(
+            series=self.title, forecast=list(self.future_columns), columns=list(self.past_columns),
+            known=list(self.known_columns) or None, time=self.time, window=self.window,
+            horizon=self.horizon).encode(inputs, fitted, called)
+
+    def times(self) -> np.ndarray:
+        """What people call each step: (steps,)."""
+        raise NotImplementedError
+
+    @field_validator("columns", "forecast", "known")
     @classmethod
     def _columns_exist(cls, names: list[str] | None) -> list[str] | None:
         for name in names or ():
@@ -172,6 +214,19 @@ class Series(Windowed):
                               nearest(name, cls.available),
                               notes=[f"its columns: {', '.join(cls.available)}"])
         return names
+
+    @model_validator(mode="after")
+    def _known_is_not_told(self) -> Self:
+        check_known(self.known, self.future_columns)
+        return self
+
+
+def check_known(known: Sequence[str] | None, forecast: Sequence[str]) -> None:
+    """Raise a problem where what is to be forecast is said to be known."""
+    for name in known or ():
+        if name in forecast:
+            raise problem(f"`{name}` is to be forecast, and so not known of the steps to come",
+                          help="leave it out of `known`; what is known of the past is `columns`")
 
 
 def cut_at(size: int, validation: float, test: float) -> tuple[int, int]:
@@ -216,20 +271,37 @@ def assembled(source: Windowed, runs: Sequence[Run]) -> Dataset:
 
     references, season = {}, source.seasonal
     testing = [origins(run, "test") for run in runs]
-    if season and any(map(len, testing)) and all(
-            at[0] >= season for at in testing if len(at)):
-        references["seasonal_naive"] = np.concatenate(
-            [windows.season_before(_scaled(run, scales["future"]), at, source.horizon, season)
-             for run, at in zip(runs, testing)])
+    for name, back in (("naive", 1), ("seasonal_naive", season or 0)):
+        if back and any(map(len, testing)) and all(
+                at[0] >= back for at in testing if len(at)):
+            references[name] = np.concatenate(
+                [windows.season_before(_scaled(run, scales["future"]), at, source.horizon, back)
+                 for run, at in zip(runs, testing)])
     fitted: dict[str, Any] = {
         name: {"columns": list(scale.names), "mean": scale.mean.tolist(),
                "deviation": scale.deviation.tolist()} for name, scale in scales.items()}
+    fitted["naive_errors"] = _naive_errors(source, runs)
     labels = {}
     if "series" in fields:
         labels["series"] = tuple(order)
         fitted["series"] = list(labels["series"])
     return Dataset(fields, part("train"), part("validation"), part("test"), scales, references,
                    fitted, labels)
+
+
+def _naive_errors(source: Windowed, runs: Sequence[Run]) -> list[list[float]]:
+    """How far the naive forecast was off in the training part of each series, by column.
+
+    A season before, or one step where the training part of a series has no more than a season:
+    the same for all, so that their scaled errors can be averaged.
+    """
+    from runtime.tasks.forecast_scores import naive_errors
+
+    parts = [_stacked(run, list(source.future_columns))[:run.cut[0]] for run in runs]
+    season = source.seasonal or 1
+    if any(0 < len(part) <= season for part in parts):
+        season = 1
+    return [naive_errors(part, season).tolist() for part in parts]
 
 
 def windowed(

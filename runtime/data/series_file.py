@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from compiler.diagnostics import nearest
 from compiler.types import TensorType
 from runtime.data.files import failure
-from runtime.data.series import Positive, Run, Windowed, cut_at
+from runtime.data.series import Positive, Run, Windowed, check_known, cut_at
 from runtime.data.table import Names
 from runtime.section import problem
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from runtime.data.dataset import Dataset, Part
     from runtime.data.tabular import Table
-    from runtime.data.timeline import Step
+    from runtime.data.timeline import Moment, Step
 
 GAPS = "`gaps: previous` repeats the value before, `gaps: interpolate` draws a line"
 # A longer gap, in steps, is rather a mistyped date.
@@ -73,6 +73,7 @@ class SeriesFile(Windowed):
     def _has_a_clock(self) -> Self:
         from runtime.data.timeline import step_of
 
+        check_known(self.known, self.forecast)
         if self.step is not None and self.time is None:
             raise problem("`step` needs `time`, the column with the date of each row")
         if self.step is not None and step_of(str(self.step)) is None:
@@ -97,6 +98,12 @@ class SeriesFile(Windowed):
     def seasonal(self) -> int | None:
         return self.season
 
+    @property
+    def _wanted(self) -> list[str]:
+        """All columns of numbers, each once."""
+        return list(dict.fromkeys(
+            [*self.past_columns, *self.future_columns, *self.known_columns]))
+
     def fields(self) -> dict[str, TensorType]:
         found = super().fields()
         if self.key is not None:
@@ -119,13 +126,22 @@ class SeriesFile(Windowed):
         return replace(dataset, fields={**dataset.fields, "series": counted})
 
     def runs(self) -> list[Run]:
-        return self.runs_in(Path(self.series))
+        return self._runs(Path(self.series), until=True)
 
     def runs_in(self, path: Path) -> list[Run]:
+        return self._runs(path, until=False)
+
+    def _runs(self, path: Path, *, until: bool) -> list[Run]:
+        """The series of a table; `until` where only the part of it counts that the recipe says."""
+        from runtime.data.calendar import with_calendar
         from runtime.data.tabular import read_table
 
-        table = read_table(path, delimiter=self.delimiter)
+        table = with_calendar(read_table(path, delimiter=self.delimiter), self.time, self._wanted)
         groups = self._on_grid(self._by_key(table))
+        if until and self.until < 1:
+            end = self.used(max(int(at[-1]) for *_, at in groups) + 1)
+            groups = [(name, part.take((at < end).nonzero()[0]), at[at < end])
+                      for name, part, at in groups if at[0] < end]
         # The same days for every series, so that none tells another's future.
         cut = cut_at(max(int(at[-1]) for *_, at in groups) + 1, self.validation, self.test)
         return [self._run(name, part, at, cut if self.time is not None else None)
@@ -156,12 +172,19 @@ class SeriesFile(Windowed):
         """The inputs for a forecast behind the last rows of a table."""
         import numpy as np
 
+        from runtime.data.calendar import with_calendar
+        from runtime.data.moments import WHEN, after, stored
         from runtime.data.tabular import from_records
 
         ahead = self.horizon if self.known_columns else 0
         rows = list(rows) if isinstance(rows, list | tuple) else []
-        needed = list(dict.fromkeys(
-            [*self.past_columns, *self.known_columns, *filter(None, (self.time, self.key))]))
+        given = {name for row in rows if isinstance(row, Mapping) for name in row}
+        computed = self._computed(given)
+        needed = [name for name in dict.fromkeys(
+            [*self.past_columns, *self.known_columns, *filter(None, (self.time, self.key))])
+            if name not in computed]
+        if ahead and set(self.known_columns) <= computed:
+            rows = [*rows, *self._to_come(rows)]
         if len(rows) < self.window + ahead:
             raise failure(
                 "F0633", f"{title} has {len(rows) or 'no'} rows, and a forecast needs "
@@ -176,6 +199,7 @@ class SeriesFile(Windowed):
         places = [f"row {number} of {title}" for number in range(1, len(rows) + 1)]
         table = from_records([{**dict.fromkeys(needed), **row} if isinstance(row, dict) else row
                               for row in rows], needed, places)
+        table = with_calendar(table, self.time, sorted(computed))
         groups = self._on_grid(self._by_key(table))
         if len(groups) > 1:
             raise failure("F0633", f"{title} holds {len(groups)} series",
@@ -197,7 +221,40 @@ class SeriesFile(Windowed):
                 raise failure("F0633", f"the model does not know the series `{name}`",
                               notes=[f"it knows {', '.join(fitted['series'][:12])}"])
             arrays["series"] = np.array(fitted["series"].index(name), np.int32)
+        last, step = self._end(table.columns[self.time]) if self.time is not None else (None, None)
+        if last is not None and step is not None:
+            moments = after(last, step, self.horizon, ahead)
+            when = stored(moments) if moments is not None else None
+            arrays[WHEN] = np.zeros((0, 2), np.int32) if when is None else when
         return arrays
+
+    def _computed(self, given: Collection[str]) -> set[str]:
+        """The columns of the calendar that tables with these columns leave to be worked out."""
+        from runtime.data.calendar import CALENDAR
+
+        return set() if self.time is None else {
+            name for name in self._wanted if name in CALENDAR and name not in given}
+
+    def _to_come(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Rows for the steps to come, where the calendar is all that is known of them."""
+        from runtime.data.moments import after
+
+        last, step = self._end([row.get(self.time) for row in rows if isinstance(row, Mapping)])
+        moments = after(last, step, self.horizon) if last is not None and step else None
+        key: dict[str, Any] = {self.key: rows[-1].get(self.key)} if self.key is not None and rows else {}
+        return [{str(self.time): at, **key} for at in moments or ()]
+
+    def _end(self, times: Sequence[Any]) -> tuple[Moment | None, Step | None]:
+        """The last one of some times, and the step from it to the next; None where unknown."""
+        from runtime.data.timeline import likely_step, moment, step_of
+
+        moments = [moment(value) for value in times]
+        if not moments or any(at is None or type(at) is not type(moments[0]) for at in moments):
+            return None, None
+        known: list[Any] = sorted(set(moments), key=lambda at: at)  # type: ignore[arg-type]
+        if self.step is not None:
+            return known[-1], step_of(str(self.step))
+        return known[-1], likely_step(known) if len(known) > 1 else None
 
     def _by_key(self, table: Table) -> list[tuple[str, Table]]:
         """The rows of each series, series in the order of their names."""
@@ -313,10 +370,9 @@ class SeriesFile(Windowed):
         """
         import numpy as np
 
-        wanted = dict.fromkeys([*self.past_columns, *self.future_columns, *self.known_columns])
         start, at = int(at[0]), at - at[0]
         size = int(at[-1]) + 1
-        columns = {column: _filled(table, column, self.gaps, at) for column in wanted}
+        columns = {column: _filled(table, column, self.gaps, at) for column in self._wanted}
         times = None
         if self.time is not None:
             times = np.full(size, "between", object)

@@ -28,6 +28,7 @@ class Sunspots(Series):
     standard: ClassVar[tuple[str, ...]] = ("sunspots",)
     standard_targets: ClassVar[tuple[str, ...]] = ("sunspots",)
     season: ClassVar[int] = 11
+    time: ClassVar[str] = "YEAR"
 
     embedded: ClassVar[Origin] = Origin(
         "the yearly mean sunspot number, 1700 to 2008",
@@ -39,3 +40,11 @@ class Sunspots(Series):
         from runtime.data.tabular import read_table
 
         return {"sunspots": read_table(path("sunspots.csv")).numbers("SUNACTIVITY")}
+
+    def times(self) -> np.ndarray:
+        import numpy as np
+
+        from runtime.data.tabular import read_table
+
+        years = read_table(path("sunspots.csv")).numbers("YEAR")
+        return np.array([f"{year:.0f}" for year in years], object)

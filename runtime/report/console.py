@@ -13,7 +13,7 @@ from runtime.report.listener import Beginning, Epoch, Figures, Listener, Result,
 Form = Literal["auto", "live", "plain", "json", "quiet"]
 
 # Figures that are fractions, told in per cent.
-PERCENT = frozenset({"accuracy", "precision", "recall", "f1", "iou", "miou", "exact"})
+PERCENT = frozenset({"accuracy", "precision", "recall", "f1", "iou", "miou", "exact", "coverage"})
 
 
 def console(form: Form = "auto", stream: TextIO | None = None) -> Console:

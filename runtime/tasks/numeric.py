@@ -50,13 +50,20 @@ class Numeric(Task):
         if not has_output(self, name, outputs, report, span):
             return
         kind = outputs[name]
-        flat = kind.axes == ("channels",) and kind.channels == wanted.elements
-        if not flat and (kind.axes, kind.shape) != (wanted.axes, wanted.shape):
+        expected = self.expected(wanted)
+        flat = kind.axes == ("channels",) and kind.channels == expected.elements
+        if not flat and (kind.axes, kind.shape) != (expected.axes, expected.shape):
+            said = "the target of {} is {}" if expected == wanted else (
+                "with this target {} needs {}")
             report.error(
-                "F0617", f"the target of {self.word} is {wanted.described()}, "
+                "F0617", f"{said.format(self.word, expected.described())}, "
                          f"but `{name}` is {kind.described()}", span,
-                help=f"end the model with `dense: {wanted.elements}`"
+                help=f"end the model with `dense: {expected.elements}`"
                      + ("; its values are then read step by step" if "time" in wanted.axes else ""))
+
+    def expected(self, wanted: TensorType) -> TensorType:
+        """What the model's output has to be for a target; its values may also be flat."""
+        return wanted
 
     def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
         return ("loss", "mae", "rmse")
@@ -73,18 +80,11 @@ class Numeric(Task):
         import jax.numpy as jnp
         import optax
 
-        from runtime.batch import Ratio
         from runtime.tasks.measures import ratio
 
         wanted = self._wanted(batch)
         error = self._given(outputs, wanted.shape) - wanted
         rows = batch.rows.reshape(-1, *(1,) * (wanted.ndim - 1))
-        dims = tuple(range(wanted.ndim - 1))
-
-        def by_channel(values: jax.Array) -> Ratio:
-            number = jnp.broadcast_to(rows, (*wanted.shape[:-1], 1)).sum()
-            return Ratio(jnp.where(rows, values, 0).sum(axis=dims), number.astype(jnp.float32))
-
         match self.loss:
             case "mse":
                 penalty = jnp.square(error)
@@ -92,8 +92,24 @@ class Numeric(Task):
                 penalty = jnp.abs(error)
             case "huber":
                 penalty = optax.losses.huber_loss(error, delta=self.delta)
-        return {"loss": ratio(penalty, rows), "mae": by_channel(jnp.abs(error)),
-                "rmse": by_channel(jnp.square(error))}
+        return {"loss": ratio(penalty, rows), **self.by_channel(error, batch.rows)}
+
+    def by_channel(self, error: jax.Array, rows: jax.Array) -> dict[str, Ratio]:
+        """The absolute and the square error of each channel.
+
+        Args:
+            error: (batch, *axes, channels).
+            rows: (batch,) False for those that do not count.
+        """
+        import jax.numpy as jnp
+
+        from runtime.batch import Ratio
+
+        rows = rows.reshape(-1, *(1,) * (error.ndim - 1))
+        number = jnp.broadcast_to(rows, (*error.shape[:-1], 1)).sum().astype(jnp.float32)
+        dims = tuple(range(error.ndim - 1))
+        return {name: Ratio(jnp.where(rows, values, 0).sum(axis=dims), number)
+                for name, values in (("mae", jnp.abs(error)), ("rmse", jnp.square(error)))}
 
     def _wanted(self, batch: Batch) -> jax.Array:
         """The targets (batch, *axes, channels) in float32."""

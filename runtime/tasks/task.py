@@ -16,6 +16,7 @@ from runtime.section import Choice
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import jax
     import numpy as np
 
     from compiler.lower.tensor import Tensor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runtime.optim_document import Run
     from runtime.report.listener import Listener
     from runtime.saved import Trained
+    from runtime.step import Arrays, PureModel
     from runtime.tasks.drawing import Drawing
 
 
@@ -105,9 +107,29 @@ class Task(Choice):
         """
         return self
 
+    def knowing(self, meaning: Meaning) -> Self:
+        """The task with what it takes from the fields of the data, without the examples."""
+        return self
+
     def scheduled(self, run: Run) -> Self:
         """The task with what it takes from the length of the run, such as weights that change."""
         return self
+
+    def outputs(
+        self, model: PureModel, params: Arrays, rest: Arrays, batch: Batch, *, key: jax.Array,
+    ) -> tuple[dict[str, Tensor], Arrays]:
+        """What is measured and told outside training, and the model's other arrays after it.
+
+        A task may run the model several times, as one does that goes on from what it said.
+
+        Args:
+            model: the model.
+            params: its trained parameters.
+            rest: its other arrays.
+            batch: the examples.
+            key: of random numbers, for models that draw them outside training too.
+        """
+        return model.run(params, rest, batch, training=False, key=key)
 
     def measure(
         self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.losses.values import Values
     from runtime.optim_document import Run
     from runtime.saved import Trained
+    from runtime.step import Arrays, PureModel
     from runtime.tasks.drawing import Drawing
 
 # What an argument may begin with, where an output and a field have the same name.
@@ -185,6 +186,11 @@ class Written(Task):
         found._scales = {**dataset.normalise, **dataset.scales}
         return found
 
+    def knowing(self, meaning: Meaning) -> Self:
+        if self.own is None:
+            return self
+        return self.model_copy(update={"own": self.own.knowing(meaning)})
+
     def scheduled(self, run: Run) -> Self:
         """The same, knowing what its weights are at each step of a run."""
         from runtime.optim import schedule
@@ -242,6 +248,13 @@ class Written(Task):
             return 1.0
         assert not isinstance(loss.weight, Call), "the task does not know its run"
         return loss.weight
+
+    def outputs(
+        self, model: PureModel, params: Arrays, rest: Arrays, batch: Batch, *, key: jax.Array,
+    ) -> tuple[dict[str, Tensor], Arrays]:
+        if self.own is None:
+            return super().outputs(model, params, rest, batch, key=key)
+        return self.own.outputs(model, params, rest, batch, key=key)
 
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
         parts = [name for name in self.parts if name in means]

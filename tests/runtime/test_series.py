@@ -9,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from compiler.diagnostics import SpecError
 from runtime.data import DataSource
-from runtime.data.timeline import likely_step, moment, step_of
+from runtime.data.moments import WHEN, after, stored, told
+from runtime.data.timeline import Step, likely_step, moment, step_of
 
 FIRST = date(2024, 1, 1)
 FIELDS = {"forecast": "load", "window": 3, "horizon": 2, "validation": 0.2, "test": 0.3}
@@ -87,7 +88,7 @@ def test_a_series_is_normalised_by_its_training_part(file):
 
 
 def test_the_seasonal_forecast_is_there_where_a_season_is_given(file):
-    assert not source(series=file).load().references
+    assert list(source(series=file).load().references) == ["naive"]
     data = source(series=file, season=7).load()
     forecast = data.references["seasonal_naive"] * data.scales["future"].deviation
     np.testing.assert_allclose((forecast + data.scales["future"].mean)[0, :, 0], [7, 8],
@@ -246,3 +247,49 @@ def test_gaps_in_new_rows_are_filled_as_those_of_the_training_were(tmp_path, rul
     # The last window of the test part forecasts the same two days.
     for field in ("past", "known"):
         np.testing.assert_allclose(part.arrays[field][0], data.test.arrays[field][-1], rtol=1e-5)
+
+
+# ------------------------------------------------------------------ the calendar, and times
+
+
+def test_the_part_until_which_a_series_is_used_ends_its_test_part(file):
+    whole, half = source(series=file).load(), source(series=file, until=0.5).load()
+    np.testing.assert_allclose(real(half, "test", "future")[-1, :, 0], [8, 9], rtol=1e-5)
+    assert half.train.size < whole.train.size
+
+
+def test_the_scaled_error_divides_by_the_naive_error_of_the_training_part(file):
+    # heat = n²: neighbours of 0 … 9 differ by 1, 3, …, 17, and those 3 apart by 9, 15, …, 45.
+    data = source(series=file, forecast="heat").load()
+    assert data.fitted["naive_errors"] == [[9.0]]
+    assert source(series=file, forecast="heat", season=3).load().fitted["naive_errors"] == [[27.0]]
+
+
+def test_what_is_to_be_forecast_is_not_known(file):
+    with pytest.raises(ValidationError, match="not known of the steps to come"):
+        source(series=file, known=["load"])
+
+
+def test_columns_of_the_calendar_are_worked_out_of_the_dates(file):
+    data = source(series=file, time="day", known=["week_sin", "week_cos"]).load()
+    ahead = real(data, "train", "known")
+    # The first future begins on 4 January 2024, a Thursday; weeks begin on Mondays.
+    turn = 2 * np.pi * (date(2024, 1, 4).toordinal() + np.arange(2)) / 7
+    np.testing.assert_allclose(ahead[0], np.stack([np.sin(turn), np.cos(turn)], -1), atol=1e-6)
+
+
+def test_new_rows_need_no_calendar_and_tell_the_times_to_come(file):
+    it = source(series=file, time="day", known=["week_sin", "week_cos"])
+    data = it.load()
+    rows = [{"day": day(n), "load": n} for n in range(4)]
+    part = it.encode([rows], data.fitted)
+    assert told(part.arrays[WHEN][0]) == [day(4), day(5)]
+    np.testing.assert_allclose(part.arrays["known"][0], data.train.arrays["known"][1], atol=1e-5)
+
+
+def test_months_to_come_keep_their_day():
+    first = moment("2023-11-01")
+    assert first is not None
+    found = after(first, Step(1, "month"), 3)
+    assert found is not None
+    assert told(stored(found)) == ["2023-12-01", "2024-01-01", "2024-02-01"]
