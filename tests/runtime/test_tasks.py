@@ -46,7 +46,8 @@ def ratio(measured) -> Ratio:
 
 
 def means(measured):
-    return {name: np.asarray(m.total / m.weight) for name, m in measured.items()}
+    return {name: np.asarray(m.total / m.weight) if isinstance(m, Ratio)
+            else np.asarray(m.values)[np.asarray(m.rows)] for name, m in measured.items()}
 
 
 def by_hand(logits, labels):
@@ -290,3 +291,4 @@ class Known:
 
     def __init__(self, labels):
         self.labels, self.scales = labels, {}
+        self.fitted = {"naive_errors": [[1.0]]}
