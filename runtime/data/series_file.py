@@ -241,7 +241,7 @@ class SeriesFile(Windowed):
 
         last, step = self._end([row.get(self.time) for row in rows if isinstance(row, Mapping)])
         moments = after(last, step, self.horizon) if last is not None and step else None
-        key: dict[str, Any] = {self.key: rows[-1].get(self.key)} if self.key is not None and rows else {}
+        key = {} if self.key is None or not rows else {self.key: rows[-1].get(self.key)}
         return [{str(self.time): at, **key} for at in moments or ()]
 
     def _end(self, times: Sequence[Any]) -> tuple[Moment | None, Step | None]:
