@@ -48,8 +48,8 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg bn": ("vgg", SMALL_IMAGE | {"depths": [1, 2], "widths": [4, 6], "grid": 2, "hidden": 6,
                                      "dropout": 0.0, "norm": True}),
     "mobilenet_v2": ("mobilenet_v2", IMAGE | {"dropout": 0.0, "stage_table": STAGES}),
-    "googlenet": ("googlenet_aux", INCEPTION | {"image": [32, 32, 3]}),
-    "googlenet paper": ("googlenet_paper_aux", INCEPTION | {"image": [80, 80, 3]}),
+    "googlenet": ("googlenet_aux", INCEPTION | {"image": [16, 16, 3]}),
+    "googlenet paper": ("googlenet_paper_aux", INCEPTION | {"image": [40, 40, 3]}),
     **{f"{way}{cell}_classifier": (f"{way}{cell}_classifier", READER)
        for way in ("", "bi") for cell in ("rnn", "lstm", "gru")},
     "rnn_lm": ("rnn_lm", WRITER | {"layers": 2}),

@@ -42,19 +42,18 @@ def reliability(seen: Seen) -> str:
 
 def _scaled(seen: Seen) -> tuple[float, Mapping[str, Any] | None]:
     """A temperature fitted to the validation part, and the calibration of the report's with it."""
-    validation = seen.dataset.validation
-    if not validation.size or not seen.dataset.test.size:
+    validation, task = seen.dataset.validation, seen.trained.task
+    # A loss of one's own, from Python, may mean anything by its logits.
+    if not validation.size or not seen.dataset.test.size or not isinstance(task, Classification):
         return 1.0, None
     temperature = fitted_temperature(
-        *_logits(seen, validation.take(np.arange(min(validation.size, LOOKED_AT)))))
-    logits, labels = _logits(seen, seen.part)
+        *_logits(seen, task, validation.take(np.arange(min(validation.size, LOOKED_AT)))))
+    logits, labels = _logits(seen, task, seen.part)
     return temperature, calibration(binned(softmax(logits / temperature), labels))
 
 
-def _logits(seen: Seen, part: Part) -> tuple[np.ndarray, np.ndarray]:
+def _logits(seen: Seen, task: Classification, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """The logits (examples, classes) and classes (examples,) of a part."""
-    task = seen.trained.task
-    assert isinstance(task, Classification)
     found = [rows_of(outputs[task.chosen(outputs)], batch)
              for outputs, batch in seen.trained.outputs(part, 256)]
     return np.concatenate(found), np.asarray(part.arrays[task.target][np.arange(part.size)])
