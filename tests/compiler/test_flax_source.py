@@ -59,7 +59,8 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # One compilation of the others takes minutes on a small machine.
 QUICK = ("vgg", "resnet_cifar b", "lstm_classifier", "bigru_classifier", "lstm_lm tied", "zaremba")
-MODELS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SMALL]
+MODELS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.scores if
+                       name == "googlenet paper" else pytest.mark.slow) for name in SMALL]
 # Of every shape of text that the zoo makes, one.
 NAMES = ("resnet50", "resnet18", "resnetv2_50", "resnext50_32x4d", "resnet20", "resnet20_b",
          "vgg16", "vgg16_bn", "googlenet", "googlenet_aux", "googlenet_paper", "mobilenet_v2",
