@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from compiler.diagnostics import SpecError, diagnostic
 from runtime.batch import Ratio
 from runtime.losses.loss import Reduce
 
@@ -67,13 +68,31 @@ class Values(NamedTuple):
         return mask
 
     def pair(self, first: str, second: str) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Two arguments in float32 and of one shape (batch, *axes), and which places count."""
+        """Two arguments in float32 and of one shape (batch, *axes), and which places count.
+
+        Raises:
+            SpecError: F0642 sizes that the spec leaves open are not the same in both.
+        """
         output, target = self.by_field[first], self.by_field[second]
         wanted = target.floats
         if wanted.ndim and wanted.shape != output.array.shape:
+            if _without_single(wanted.shape) != _without_single(output.array.shape):
+                raise SpecError([diagnostic(
+                    "F0642", "a loss compares number by number, and its output is "
+                    f"{_told(output)}, but its target {_told(target)}",
+                    help="give the output the length of what it is compared with")])
             wanted = wanted.reshape(output.array.shape)  # without an axis for the only channel
         return (output.floats, jnp.broadcast_to(wanted, output.array.shape),
                 self.mask(first, second))
+
+
+def _without_single(shape: tuple[int, ...]) -> list[int]:
+    """(batch, *axes) without axes of size 1."""
+    return [*shape[:1], *(size for size in shape[1:] if size != 1)]
+
+
+def _told(value: Value) -> str:
+    return f"({', '.join(f'{a} {n}' for a, n in zip(value.axes, value.array.shape[1:]))})"
 
 
 def reduced(values: jax.Array, mask: jax.Array, rows: jax.Array, reduce: Reduce) -> Ratio:

@@ -16,6 +16,7 @@ from runtime.batch import Batch
 from runtime.data.dataset import Scale
 from runtime.loop import Job, train
 from runtime.losses import METRICS, AnyMetric
+from runtime.losses.values import Value, Values
 from runtime.optim_document import Run
 from runtime.run import prepare
 from runtime.tasks.written import Written
@@ -297,3 +298,14 @@ def test_a_loss_is_finite_where_no_row_counts():
     outputs = {"o": Tensor(jnp.ones((4, 3)), ("channels",))}
     total, weight = task.measure(outputs, batch, training=True)["loss"]
     assert math.isfinite(float(total)) and float(weight) == 0
+
+
+def test_open_lengths_that_differ_are_told_and_never_shuffled():
+    axes = ("time", "channels")
+    given = Values({"output": Value(jnp.zeros((2, 4, 8)), axes),
+                    "target": Value(jnp.zeros((2, 8, 4)), axes),
+                    "flat": Value(jnp.zeros((2, 4, 1)), axes),
+                    "plain": Value(jnp.ones((2, 4)), ("time",))}, jnp.array([True, True]))
+    with pytest.raises(SpecError, match=r"output is \(time 4, channels 8\), but its target"):
+        given.pair("output", "target")
+    assert given.pair("flat", "plain")[1].shape == (2, 4, 1)
