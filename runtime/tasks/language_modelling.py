@@ -6,68 +6,31 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
-from compiler.diagnostics import Report
-from compiler.source import Span
 from compiler.types import TensorType
-from runtime.tasks.task import Task, has_field, has_output
+from runtime.tasks.next_token import NextToken
 
 if TYPE_CHECKING:
     import numpy as np
 
     from compiler.lower.tensor import Tensor
-    from runtime.batch import Batch, Measured
+    from runtime.batch import Batch
     from runtime.data.dataset import Dataset, Meaning
 
 # How many continuations a prediction tells.
 CONTINUATIONS = 5
 
 
-class LanguageModelling(Task):
+class LanguageModelling(NextToken):
     """The next token after every token: cross entropy in nats per token, and perplexity."""
 
     word: ClassVar[str] = "language_modelling"
     monitor: ClassVar[str] = "loss"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
-
-    target: str = Field(default="next", description="the field that holds the next tokens")
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1,
-        description="the part of the target spread over all tokens in training")
-
-    def check(
-        self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
-        report: Report, span: Span | None,
-    ) -> None:
-        if not has_field(self, self.target, fields, report, span):
-            return
-        name = self.chosen(outputs)
-        if not has_output(self, name, outputs, report, span):
-            return
-        kind, vocabulary = outputs[name], fields[self.target].vocabulary
-        if kind.axes != ("time", "channels") or (
-                vocabulary is not None and isinstance(kind.channels, int)
-                and kind.channels < vocabulary):
-            report.error(
-                "F0617", f"predicting {vocabulary} tokens needs {vocabulary} logits at every step, "
-                         f"but `{name}` is {kind.described()}", span,
-                help="keep the whole sequence (`return: sequence`) "
-                     f"and end with `dense: {vocabulary}`")
+    doing: ClassVar[str] = "predicting"
+    remedy: ClassVar[str] = "keep the whole sequence (`return: sequence`) and end with"
 
     def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
         return ("loss", "accuracy", "perplexity")
-
-    def measure(
-        self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
-    ) -> Measured:
-        from runtime.tasks.measures import correct, cross_entropy, places, ratio, weighted
-
-        tokens, mask = batch.arrays[self.target], places(batch, self.target)
-        logits = outputs[self.chosen(outputs)].array
-        smoothing = self.label_smoothing if training else 0.0
-        return {"loss": weighted(cross_entropy(logits, tokens, smoothing), mask),
-                "accuracy": ratio(correct(logits, tokens), mask)}
 
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
         figures = super().finish(means, dataset)

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from compiler.diagnostics import Report
-from compiler.source import Span
 from compiler.types import TensorType
-from runtime.tasks.task import Task, has_field, has_output
+from runtime.tasks.next_token import NextToken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 TARGET = "target_vocabulary"
 
 
-class Translation(Task):
+class Translation(NextToken):
     """A text for a text: cross entropy of each next token, and what a search finds.
 
     In training and for `loss` and `accuracy` the decoder is told the true tokens before each one
@@ -37,16 +35,14 @@ class Translation(Task):
     word: ClassVar[str] = "translation"
     monitor: ClassVar[str] = "bleu"
     better: ClassVar[Literal["higher", "lower"]] = "higher"
+    doing: ClassVar[str] = "telling one of"
+    remedy: ClassVar[str] = "end the decoder's `scan` with"
 
-    target: str = Field(default="next", description="the field that holds the next tokens")
     reference: str = Field(
         default="reference", description="the field with the translations as they are written")
     attention: str = Field(
         default="attention", description="the decoder's output that tells how much each step "
                                          "looked at each token of the text, for drawings")
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1,
-        description="the part of the target spread over all tokens in training")
     examples: int = Field(
         default=500, ge=1, description="how many texts of the validation part are translated after "
                                        "an epoch; of the test part all")
@@ -55,37 +51,8 @@ class Translation(Task):
     def searched(self) -> int:
         return self.examples
 
-    def check(
-        self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
-        report: Report, span: Span | None,
-    ) -> None:
-        if not has_field(self, self.target, fields, report, span):
-            return
-        name = self.chosen(outputs)
-        if not has_output(self, name, outputs, report, span):
-            return
-        kind, vocabulary = outputs[name], fields[self.target].vocabulary
-        if kind.axes != ("time", "channels") or (
-                vocabulary is not None and isinstance(kind.channels, int)
-                and kind.channels < vocabulary):
-            report.error(
-                "F0617", f"telling one of {vocabulary} tokens needs {vocabulary} logits at every "
-                         f"step, but `{name}` is {kind.described()}", span,
-                help=f"end the decoder's `scan` with `dense: {vocabulary}`")
-
     def figures(self, outputs: Mapping[str, TensorType]) -> tuple[str, ...]:
         return ("loss", "accuracy", "exact", "bleu", "chrf")
-
-    def measure(
-        self, outputs: Mapping[str, Tensor], batch: Batch, *, training: bool,
-    ) -> Measured:
-        from runtime.tasks.measures import correct, cross_entropy, places, ratio, weighted
-
-        tokens, mask = batch.arrays[self.target], places(batch, self.target)
-        logits = outputs[self.chosen(outputs)].array
-        smoothing = self.label_smoothing if training else 0.0
-        return {"loss": weighted(cross_entropy(logits, tokens, smoothing), mask),
-                "accuracy": ratio(correct(logits, tokens), mask)}
 
     def measure_search(self, outputs: Mapping[str, Tensor], batch: Batch) -> Measured:
         """The tokens that were found, the true ones, and the characters of the true text."""
