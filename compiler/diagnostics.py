@@ -280,6 +280,7 @@ CODES = {
     "F0701": "a fact that is not true",
     "F0710": "a forecast that cannot go on from itself",
     "F0720": "a value for a run that is finished",
+    "F0725": "a metric that the model has no part in",
     "F0610": "a recipe lacks a section",
     "F0611": "a recipe's fields do not go together",
     "F0612": "an unknown data set, task or augmentation",

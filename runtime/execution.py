@@ -15,6 +15,7 @@ from compiler.tree import plain
 from runtime.data import anchored, anchored_start
 from runtime.memory import too_small
 from runtime.run import Prepared, load_data, plan_of
+from runtime.tasks import anchored_task
 
 if TYPE_CHECKING:
     from compiler.lower.module import Model
@@ -146,6 +147,8 @@ def _self_contained(program: Program) -> Program:
     """The program with the paths of its recipe as they are seen from anywhere."""
     own = {"data": anchored(program.tree["data"], program.directory),
            "train": anchored_start(program.tree["train"], program.directory, Report())}
+    if "task" in program.tree:
+        own["task"] = anchored_task(program.tree["task"], program.directory, Report())
     tree = MapNode(program.tree | own, program.tree.span, program.tree.key_spans)
     return replace(program, tree=tree)
 

@@ -12,6 +12,8 @@ from compiler.targets.identity import content_hash, network_hash, said
 from compiler.tree import Mapping, plain
 from runtime.data import DataSource
 from runtime.recipe import Training
+from runtime.tasks.task import Task
+from runtime.tasks.written import Written
 
 SCHEME = "flaxspec recipe 1"
 # What of `train` changes no weight.
@@ -23,7 +25,7 @@ def recipe_hash(program: Program, graph: Graph, training: Training) -> str:
 
     Values that repeat their default do not count, nor does what changes no weight: `log`,
     `checkpoint`, `evaluation_batch_size`. Paths of data and of weights to start from count as
-    they are written; what is in those files does not.
+    they are written; what is in those files does not, nor do runs that only judge.
 
     Args:
         program: the resolved spec.
@@ -32,8 +34,22 @@ def recipe_hash(program: Program, graph: Graph, training: Training) -> str:
     """
     return content_hash([
         SCHEME, network_hash(graph), _started_from(program), training.data.tag, _data(program),
-        training.goal,
+        _goal(training),
         {key: value for key, value in said(training.train).items() if key not in _ASIDE}])
+
+
+def _goal(training: Training) -> Task:
+    """What is made small and measured, without the runs that the task names to judge by."""
+    goal = training.goal
+    if isinstance(goal, Written):
+        own = goal.own
+        return goal if own is None or not own.paths else goal.model_copy(
+            update={"own": _without_runs(own)})
+    return _without_runs(goal)
+
+
+def _without_runs(task: Task) -> Task:
+    return task.model_copy(update={path.partition(".")[0]: None for path in task.paths})
 
 
 def _started_from(program: Program) -> str:

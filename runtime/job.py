@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -116,6 +116,8 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     ema = {n: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32))
            for n, p in params.items()} if recipe.average else None
     changes = _changes(job, dataset)
+    if recipe.sample_factor is not None:
+        model = replace(model, sampling=optim.rate(recipe.sample_factor, table.run))
     loss = training_loss(model, task, changes)
     advance = averaging.advance(recipe.ema, table.run) if recipe.ema else None
     factors = tuple(recipe.learning_rate_factors.items())

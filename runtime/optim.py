@@ -63,6 +63,11 @@ def schedule(call: Call, run: Run) -> Callable[[Any], Any]:
     return _make(call, run)
 
 
+def rate(value: float | Call, run: Run) -> Callable[[Any], Any]:
+    """A number or a schedule as a function of the step."""
+    return schedule(value, run) if isinstance(value, Call) else lambda step: value
+
+
 def decays(path: str, array: jax.Array) -> bool:
     """Whether weight decay is for a parameter: kernels and embeddings, not norms and biases.
 

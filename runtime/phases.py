@@ -131,9 +131,9 @@ def _update(
     """One update of a phase."""
 
     def loss(own: Arrays) -> tuple[jax.Array, tuple[Arrays, dict[str, Any]]]:
-        outputs, rest = model.run(state.params | own, state.rest, batch, training=True, key=key)
-        measured = dict(task.measure(
-            outputs, model.seen(batch)._replace(step=state.step), training=True))
+        now = batch._replace(step=state.step)
+        outputs, rest = model.run(state.params | own, state.rest, now, training=True, key=key)
+        measured = dict(task.measure(outputs, model.seen(now), training=True))
         total, weight = task.total(
             {name: _ratio(measured[name]) for name in turn.phase.minimise}, state.step)
         return total / jnp.where(weight > 0, weight, 1), (rest, measured)

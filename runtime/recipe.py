@@ -25,6 +25,7 @@ from runtime.data import WORDS, DataSource, anchored, anchored_start
 from runtime.data.named import data_sets
 from runtime.data.source import Source
 from runtime.losses import LOSSES, METRICS, AnyLoss, AnyMetric, chosen_word
+from runtime.losses.loss import Weight
 from runtime.optim_document import Optimizer
 from runtime.policies import (
     BatchSize,
@@ -37,7 +38,7 @@ from runtime.policies import (
 )
 from runtime.report.trackers import Tracker
 from runtime.section import Section, problem
-from runtime.tasks import AnyTask
+from runtime.tasks import AnyTask, anchored_task
 from runtime.tasks.task import Task
 from runtime.tasks.written import Written
 from runtime.train_parts import Average, Changes, Clip, EpochChanges, Mix, Phase, Positive
@@ -108,6 +109,10 @@ class Train(Section):
         default={}, description="what multiplies the learning rate of some parameters, by a "
                                 "pattern of their paths: `{stem: 0.1, stage*.unit0: 0.3}`; the "
                                 "last that matches counts")
+    sample_factor: Weight | None = Field(
+        default=None, description="what multiplies `sample` of the model's scans: "
+                                  "`{linear_schedule: {init_value: 0, end_value: 1, "
+                                  "transition_steps: 50%}}`")
     accumulate: Positive = Field(
         default=1, description="how many pieces a batch is worked through in, to save memory; "
                                "the gradient is that of the whole batch")
@@ -262,6 +267,8 @@ def read_training(
             node = anchored(node, directory, report)
         if name == "train":
             node = anchored_start(node, directory, report)
+        if name == "task":
+            node = anchored_task(node, directory, report)
         values[name] = read_section(kind, node, name, spans[name], report)
     found = {name for name, value in values.items() if value is not None}
     if found != values.keys() or not {"data", "train"} <= found or not found & {"task", "losses"}:

@@ -67,6 +67,7 @@ class PureModel:
         normalise: how fields are normalised on their way into the model.
         statistics: the paths of running batch statistics.
         carried: the paths of states that recurrent layers keep from batch to batch.
+        sampling: what multiplies `sample` of the model's scans at each step; None for 1.
     """
 
     structure: nnx.GraphDef
@@ -74,6 +75,7 @@ class PureModel:
     normalise: Mapping[str, Scale] = field(default_factory=dict)
     statistics: frozenset[str] = frozenset()
     carried: frozenset[str] = frozenset()
+    sampling: Callable[[jax.Array], jax.Array] | None = None
 
     @classmethod
     def split(
@@ -99,7 +101,12 @@ class PureModel:
         self, params: Arrays, rest: Arrays, batch: Batch, *, training: bool,
         key: jax.Array | None, watch: Watch | None = None,
     ) -> tuple[dict[str, Tensor], Arrays]:
-        """The outputs for a batch, and the other arrays as the pass left them."""
+        """The outputs for a batch, and the other arrays as the pass left them.
+
+        The batch knows the step of the run, where `sampling` follows it.
+        """
+        sampling = None if self.sampling is None or batch.step is None else (
+            self.sampling(batch.step))
         if batch.fresh is not None:
             rest = rest | {name: jnp.where(batch.fresh[:, None], 0, rest[name])
                            for name in self.carried}
@@ -108,7 +115,8 @@ class PureModel:
             {name: self._read(batch, field) for name, field in self.inputs.items()},
             {name: batch.lengths[field] for name, field in self.inputs.items()
              if field in batch.lengths},
-            training=training, key=key, row_mask=batch.rows, watch=watch)
+            training=training, key=key, row_mask=batch.rows, watch=watch,
+            sampling=sampling)
         return outputs, _flat(nnx.state(model, nnx.Not(nnx.Param)))
 
     def searched(
@@ -187,10 +195,10 @@ def training_loss(
         params: Arrays, state: State, batch: Batch, key: jax.Array, watch: Watch | None = None,
     ) -> tuple[jax.Array, tuple[Arrays, Measured]]:
         changing, dropping = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = augment(batch, changing)
+        batch = augment(batch, changing)._replace(step=state.step)
         outputs, rest = model.run(
             params, state.rest, batch, training=True, key=dropping, watch=watch)
-        measured = task.measure(outputs, model.seen(batch)._replace(step=state.step), training=True)
+        measured = task.measure(outputs, model.seen(batch), training=True)
         total, weight = measured["loss"]
         return total / jnp.where(weight > 0, weight, 1), (rest, measured)
 
@@ -262,7 +270,9 @@ def augmentation(
             own = jax.random.fold_in(key, number)
             for name, kind in fields.items():
                 if change.takes(kind) and (name in inputs or change.moves):
-                    arrays[name] = change.apply(arrays[name], own)
+                    arrays[name] = change.apply(arrays[name], own) if (
+                        name not in batch.lengths) else change.apply_within(
+                        arrays[name], batch.lengths[name], own)
             if picture and isinstance(change, Move):
                 height, width = arrays[picture].shape[1:3]
                 for name in boxes:

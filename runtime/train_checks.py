@@ -95,6 +95,11 @@ def check_train(
     train, span, fields = training.train, training.spans["train"], training.data.fields()
     check_freezing(train.freeze, train.replace, graph, report, span)
     check_patterns(train.learning_rate_factors, frozen(graph, train.freeze), report, span)
+    if train.sample_factor is not None and not any(
+            isinstance(node.operation, Scan) and node.operation.sample for _, node in walk(graph)):
+        report.error("F0611", "`sample_factor` multiplies `sample` of a `scan`, and none of the "
+                     "model has it", span,
+                     help="say in the scan how often a step sees its own choice: `sample: 0.25`")
     if train.phases:
         check_phases(training, frozen(graph, train.freeze), report)
     if train.mix is not None:

@@ -20,8 +20,8 @@ from runtime.run import prepare
 
 RECIPES = Path(__file__).resolve().parent.parent / "specs" / "recipes"
 
-EMBEDDED = {"dates", "digits", "digit_scenes", "help_texts", "reviews", "seattle_weather",
-            "sunspots", "synthetic_speech", "textures"}
+EMBEDDED = {"dates", "digits", "digit_scenes", "help_texts", "number_words", "reviews",
+            "seattle_weather", "sunspots", "synthetic_speech", "textures"}
 SMALLER_IS_BETTER = ("perplexity", "mae", "wer")
 
 
@@ -51,6 +51,9 @@ class Claim:
 CLAIMS = {
     "dates-translation": Claim("exact", 0.98, 0.40, (
         "data.count=4000", "train.epochs=2", "train.batch_size=32", "model.with.beam=1",
+        "task.translation.examples=50")),
+    "number-words": Claim("exact", 0.98, 0.30, (
+        "data.count=4000", "train.epochs=4", "train.batch_size=32", "model.with.beam=1",
         "task.translation.examples=50")),
     "digits-resnet": Claim("accuracy", 0.975, 0.90, ("train.epochs=5", "train.batch_size=64")),
     "digits-vgg": Claim("accuracy", 0.975, 0.90, ("train.epochs=6", "train.batch_size=64")),

@@ -28,6 +28,8 @@ class Context:
         dtype: of the floats that a layer makes from integers (embed, one_hot); the width it
             keeps its parameters in, or float32, where None.
         kernels: "auto" for our kernels, "reference" for XLA's plain operations.
+        sampling: a scalar that multiplies how often scans with `sample` see their own choices;
+            None for 1.
         watch: is told the path of every layer and the arrays that come out of it, to find
             faults; as many arrays that it gives back take their place. Nothing is computed anew
             for the backward pass then. Whoever runs layers in a trace of its own (a scan) must
@@ -42,6 +44,7 @@ class Context:
     taps: tuple[str, ...] = ()
     dtype: Any = None
     kernels: str = "auto"
+    sampling: jax.Array | None = None
     watch: Watch | None = None
 
     def at(self, path: str) -> Context:

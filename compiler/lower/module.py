@@ -245,6 +245,7 @@ class Model(GraphModule):
         training: bool,
         key: jax.Array | None = None,
         row_mask: jax.Array | None = None,
+        sampling: jax.Array | None = None,
         watch: Watch | None = None,
     ) -> dict[str, Tensor]:
         """Run the model as the training loop does.
@@ -255,13 +256,15 @@ class Model(GraphModule):
             training: the phase.
             key: randomness, where the model draws any.
             row_mask: (batch,) True for real rows; the others do not count in statistics.
+            sampling: what multiplies `sample` of the model's scans; None for 1.
             watch: is told what comes out of every layer; see `Context`.
 
         Returns:
             Tensors with their lengths by output name; "output" is the main one.
         """
         context = Context(
-            training, key, row_mask, dtype=self._dtype, kernels=self._kernels, watch=watch)
+            training, key, row_mask, dtype=self._dtype, kernels=self._kernels, sampling=sampling,
+            watch=watch)
         return self._given(self.execute(self.tensors(inputs, lengths), context))
 
     def decode(

@@ -50,6 +50,7 @@ def run_scan(
     fixed = {name: x for name, x in given.items() if name not in (*scan.over, *scan.carry)}
     own = replace(context, watch=None)
     chooses = scan.sample > 0 and context.training
+    rate = scan.sample if context.sampling is None else scan.sample * context.sampling
 
     def step(
         carried: tuple[Arrays, jax.Array | None], at: tuple[jax.Array, Arrays],
@@ -59,8 +60,7 @@ def run_scan(
         key = None if own.key is None else jax.random.fold_in(own.key, number)
         if chosen is not None:
             assert key is not None
-            now = now | {scan.over[0]: _sampled(now[scan.over[0]], chosen, number, key,
-                                                scan.sample)}
+            now = now | {scan.over[0]: _sampled(now[scan.over[0]], chosen, number, key, rate)}
         results = run_body(scan, module, now, before, fixed, replace(own, key=key))
         after = {name: results[f"next.{name}"].array.astype(before[name].dtype)
                  for name in scan.carry}
@@ -156,7 +156,8 @@ def _choice(scores: jax.Array) -> jax.Array:
 
 
 def _sampled(
-    given: jax.Array, chosen: jax.Array, number: jax.Array, key: jax.Array, rate: float,
+    given: jax.Array, chosen: jax.Array, number: jax.Array, key: jax.Array,
+    rate: float | jax.Array,
 ) -> jax.Array:
     """The symbols (batch,) that a step sees: some rows' own last choice; the first are given."""
     own = jax.random.bernoulli(jax.random.fold_in(key, 0x5CA1), rate, given.shape)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from compiler.graph import Scan
 from compiler.ops.base import Operator
 from compiler.printer import fields_of, init_text, pairs
 from compiler.targets.identity import layer_content
@@ -82,12 +83,13 @@ class _Found:
         self.pairs.append((a, b))
         if a.label != b.label and a.owns:
             self.told.append(Change("renamed", b.path, a.path))
-        if a.row is not None and b.row is not None:
-            fields = different(a, b)
-            if fields:
-                what = ", ".join(f"{name}: {x} → {y}" for name, (x, y) in fields.items())
-                self.told.append(Change("changed", b.path, a.path if a.path != b.path else "",
-                                        what, b.params - a.params, b.macs - a.macs, fields))
+        layers = a.row is not None and b.row is not None
+        fields = different(a, b) if layers else different_scans(a, b)
+        if fields:
+            what = ", ".join(f"{name}: {x} → {y}" for name, (x, y) in fields.items())
+            self.told.append(Change(
+                "changed", b.path, a.path if a.path != b.path else "", what,
+                b.params - a.params if layers else 0, b.macs - a.macs if layers else 0, fields))
         if a.inside or b.inside:
             self.compare(a.inside, b.inside)
 
@@ -220,6 +222,23 @@ def different(a: Part, b: Part) -> dict[str, tuple[str, str]]:
         if x != y:
             found[name] = (_text(x), _text(y))
     return found
+
+
+def different_scans(a: Part, b: Part) -> dict[str, tuple[str, str]]:
+    """What of two scans differs besides the layers of their bodies."""
+    said = [_scan_fields(part.node.operation) if part.node is not None and isinstance(
+        part.node.operation, Scan) else {} for part in (a, b)]
+    if not all(said):
+        return {}
+    return {name: (said[0].get(name, "none"), said[1].get(name, "none"))
+            for name in dict.fromkeys((*said[0], *said[1]))
+            if said[0].get(name) != said[1].get(name)}
+
+
+def _scan_fields(scan: Scan) -> dict[str, str]:
+    search = {} if scan.decode is None else scan.decode.model_dump()
+    return {"sample": _text(scan.sample),
+            **{f"decode.{name}": _text(value) for name, value in search.items()}}
 
 
 def _key(part: Part) -> str:

@@ -30,6 +30,7 @@ from runtime.data.landscapes import Landscapes
 from runtime.data.masks import MaskFolder
 from runtime.data.memory import Memory
 from runtime.data.named import about, data_sets
+from runtime.data.number_words import NumberWords
 from runtime.data.pairs import Pairs
 from runtime.data.reviews import Reviews
 from runtime.data.seattle_weather import SeattleWeather
@@ -93,6 +94,7 @@ DataSource = Annotated[
     | Annotated[DigitScenes, Tag("digit_scenes")]
     | Annotated[HelpTexts, Tag("help_texts")]
     | Annotated[Memory, Tag("memory")]
+    | Annotated[NumberWords, Tag("number_words")]
     | Annotated[Reviews, Tag("reviews")]
     | Annotated[SeattleWeather, Tag("seattle_weather")]
     | Annotated[Sunspots, Tag("sunspots")]
@@ -144,7 +146,7 @@ def anchored(node: Node, directory: Path | None, report: Report | None = None) -
     if kind is None:
         return node
     for path in kind.paths:
-        node = _with_path(node, path.split("."), directory, report or Report())
+        node = with_path(node, path.split("."), directory, report or Report())
     return node
 
 
@@ -159,19 +161,19 @@ def anchored_start(node: Node, directory: Path | None, report: Report) -> Node:
         directory: where the spec lies.
         report: where errors go.
     """
-    node = _with_path(node, ["vectors"], directory, report)
+    node = with_path(node, ["vectors"], directory, report)
     start = node.get("from") if isinstance(node, Mapping) else None
     if isinstance(start, Scalar) and isinstance(start.value, str) and is_remote(start.value):
         return node
-    return _with_path(node, ["from"], directory, report)
+    return with_path(node, ["from"], directory, report)
 
 
-def _with_path(
+def with_path(
     node: Node, keys: Sequence[str], directory: Path | None, report: Report,
 ) -> Node:
     """A node in which the path behind `keys`, if there is one, is absolute."""
     if keys and isinstance(node, Mapping) and keys[0] in node:
-        items = {**node, keys[0]: _with_path(node[keys[0]], keys[1:], directory, report)}
+        items = {**node, keys[0]: with_path(node[keys[0]], keys[1:], directory, report)}
         return Mapping(items, node.span, node.key_spans)
     if keys or not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
         return node

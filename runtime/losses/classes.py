@@ -225,7 +225,12 @@ class Accuracy(Measured):
             return pair_misfit(self.word, output, target)
         if target.number is None and target.kind.dtype == "float":
             return Misfit(f"`accuracy` needs classes, and {target.told}")
-        return classes_misfit(self.word, output, target)
+        if misfit := classes_misfit(self.word, output, target):
+            return misfit
+        count = output.kind.channels
+        return Misfit(f"`top: {self.top}` of {count} classes is always right",
+                      "make `top` smaller") if (
+            isinstance(count, int) and self.top >= count) else None
 
     def measure(self, values: Values, *, training: bool) -> Ratio:
         import jax.numpy as jnp

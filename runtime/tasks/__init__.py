@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Discriminator, Tag
 
+from compiler.diagnostics import Report
+from compiler.tree import Mapping, Node, Scalar
+from runtime.data import with_path
 from runtime.section import word_of
+from runtime.share.reference import is_remote
 from runtime.tasks.classification import Classification
 from runtime.tasks.detection import Detection
 from runtime.tasks.forecasting import Forecasting
@@ -17,6 +24,7 @@ from runtime.tasks.regression import Regression
 from runtime.tasks.segmentation import Segmentation
 from runtime.tasks.speech_recognition import SpeechRecognition
 from runtime.tasks.tagging import Tagging
+from runtime.tasks.task import Task
 from runtime.tasks.translation import Translation
 
 AnyTask = Annotated[
@@ -33,3 +41,31 @@ AnyTask = Annotated[
     | Annotated[SpeechRecognition, Tag("speech_recognition")],
     Discriminator(word_of),
 ]
+
+
+def anchored_task(node: Node, directory: Path | None, report: Report) -> Node:
+    """A `task` section whose paths no longer depend on where it is read from; see `with_path`.
+
+    A name without a slash is that of a run in `runs/`, and stays one.
+    """
+    if not isinstance(node, Mapping) or len(node) != 1:
+        return node
+    (word, _), = node.items()
+    for path in next((kind.paths for kind in _members() if kind.word == word), ()):
+        keys = [word, *path.split(".")]
+        value = _at(node, keys)
+        if isinstance(value, Scalar) and isinstance(value.value, str) and (
+                "/" in value.value and not is_remote(value.value)):
+            node = with_path(node, keys, directory, report)
+    return node
+
+
+def _members() -> list[type[Task]]:
+    members = typing.get_args(typing.get_args(AnyTask)[0])
+    return [typing.get_args(member)[0] for member in members]
+
+
+def _at(node: Node | None, keys: Sequence[str]) -> Node | None:
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from compiler.diagnostics import Report
+from compiler.source import Span
 from compiler.types import TensorType
 from runtime.tasks.labelling import Labelling
 
@@ -48,6 +50,17 @@ class Classification(Labelling):
         tops = self.top if self.top is not None else [5] if many else []
         return (*super().figures(outputs), *(f"top{n}" for n in tops),
                 *(("auroc",) if two else ()))
+
+    def check(
+        self, outputs: Mapping[str, TensorType], fields: Mapping[str, TensorType],
+        report: Report, span: Span | None,
+    ) -> None:
+        super().check(outputs, fields, report, span)
+        kind = outputs.get(self.chosen(outputs))
+        for count in self.top or ():
+            if kind is not None and isinstance(kind.channels, int) and count >= kind.channels:
+                report.error("F0617", f"`top: [{count}]` of {kind.channels} classes is always "
+                                      "right", span, help="make it smaller")
 
     def advice(self, classes: int | None) -> str:
         return f"end the model with `dense: {classes}`, or set its number of classes"

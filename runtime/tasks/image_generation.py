@@ -35,7 +35,7 @@ class Classifier(Section):
     """A trained classifier that looks at samples."""
 
     run: Annotated[str, Field(min_length=1)] = Field(
-        description="the folder of its run, its name in `runs/`, or a bundle")
+        description="its run: the folder, a path from the spec, its name in `runs/`, or a bundle")
     features: str | None = Field(
         default=None, description="the layer whose output is compared; what its last dense layer "
                                   "takes where not given")
@@ -53,6 +53,7 @@ class ImageGeneration(Task):
     monitor: ClassVar[str] = "loss"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     has_loss: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ("classifier.run",)
 
     sample: str = Field(
         default="sample", description="the model's output that is a picture made of random numbers")

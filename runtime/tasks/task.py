@@ -44,6 +44,8 @@ class Task(Choice):
     better: ClassVar[Literal["higher", "lower"]]
     # Whether its loss understands examples that were mixed with others (mixup, CutMix).
     mixes: ClassVar[bool] = False
+    # The fields that hold paths, `a.b` for one in a map, or the names of runs.
+    paths: ClassVar[tuple[str, ...]] = ()
     # Whether it has a loss of its own, or is for a recipe that writes the losses out.
     has_loss: ClassVar[bool] = True
 

@@ -127,6 +127,12 @@ class Written(Task):
                                       "smaller", place,
                              help=f"name one: `{what.example()}`; the outputs are "
                                   f"{', '.join(outputs)}")
+            elif name in self.metrics and not any(
+                    _output_name(argument, outputs) for argument in what.given.values()):
+                report.warning("F0725", f"no output of the model is in `{name}`: it tells of the "
+                                        "data alone", place,
+                               help="name one, if the model is meant: the outputs are "
+                                    f"{', '.join(outputs)}")
             for argument in what.given.values():
                 self._check_phase(name, what, argument, outputs, phases or {}, report, place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -229,24 +230,36 @@ model: [{scan: {layers: [{dropout: 0.5}]}}]
     assert (first != other).any()
 
 
-def test_a_sampled_step_sees_its_own_last_choice_in_training_only(spec: Path) -> None:
-    model = build_spec(spec, params={"sample": 1.0})
-    model.eval()
-    plain = model(source=SOURCE, target=TARGET, lengths=LENGTHS)["logits"]
-    model.train()
-    own = np.asarray(model(source=SOURCE, target=TARGET)["logits"])
-    x = model.outer(Tensor(jnp.asarray(SOURCE), ("time",)))
-    memory, _, h = model.encoder(x)
-    token = np.ones(3, int)
-    for t in range(4):
-        logits, h, *_ = body_step(model, token, h, memory)
-        np.testing.assert_allclose(own[:, t], logits.array, rtol=1e-4, atol=1e-6)
-        token = np.asarray(logits.array.argmax(-1))
-    assert np.abs(own - np.asarray(plain)).max() > 1e-4
-    graphdef, state = nnx.split(build_spec(spec, params={"sample": 0.5}))
-    run = jax.jit(lambda key: nnx.merge(graphdef, state).run(
-        {"source": SOURCE, "target": TARGET}, training=True, key=key)["logits"].array)
-    assert len({np.asarray(run(jax.random.key(seed))).tobytes() for seed in range(4)}) > 1
+CHOOSER = """
+flaxspec: 1
+inputs: {token: {kind: tokens, vocabulary: 7, length: any}}
+model: [{scan: {sample: 0.5, layers: [{embed: 4}, {dense: 7}]}}]
+"""
+
+
+def test_a_sampled_step_sees_its_own_last_choice_in_training_only() -> None:
+    report = Report()
+    graph = graph_of(make_program(Request(Source("scan.yaml", CHOOSER)), report), report)
+    graphdef, state = nnx.split(build_model(optimise(graph)))
+
+    @partial(jax.jit, static_argnames="training")
+    def run(token: Any, sampling: Any, seed: Any, *, training: bool) -> Any:
+        return nnx.merge(graphdef, state).run(
+            {"token": token}, training=training, key=jax.random.key(seed),
+            sampling=sampling)["output"].array
+
+    token = np.random.default_rng(0).integers(0, 7, (3, 7))
+    plain = np.asarray(run(token, 2.0, 0, training=False))
+    scores = {int(t): row for t, row in zip(token.ravel(), plain.reshape(-1, 7))}
+    # The model keeps no state: what it says of a symbol is the same at every step.
+    np.testing.assert_allclose(run(token, 0.0, 0, training=True), plain, rtol=1e-6)
+    now = token[:, 0]
+    for step in np.moveaxis(np.asarray(run(token, 2.0, 0, training=True)), 1, 0):
+        for symbol, row in zip(now, step):
+            np.testing.assert_allclose(row, scores.setdefault(int(symbol), row), rtol=1e-6)
+        now = step.argmax(-1)
+    drawn = [np.asarray(run(token, 1.0, seed, training=True)) for seed in range(4)]
+    assert len({one.tobytes() for one in drawn}) > 1
 
 
 def test_a_scan_is_compiled_once_however_long(spec: Path) -> None:

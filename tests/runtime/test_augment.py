@@ -240,6 +240,19 @@ def test_spec_augment_covers_whole_bands_and_stretches_with_the_mean():
     assert set(bands) == {0, 1, 2, 3} and set(stretches) == {0, 1, 2, 3, 4, 5}
 
 
+def test_spec_augment_covers_no_more_than_the_real_steps_with_their_mean():
+    change = SpecAugment(frequency_masks=0, time_masks=1, time_width=50)
+    lengths = np.arange(len(SOUNDS)) % SOUNDS.shape[1] + 1
+    after = change.apply_within(SOUNDS, jnp.asarray(lengths), jax.random.key(0))
+    stretches = set()
+    for before, covered, length in zip(*map(np.asarray, (SOUNDS, after, lengths))):
+        hit = (covered != before).all(axis=(1, 2))
+        np.testing.assert_array_equal(covered[length:], before[length:])
+        np.testing.assert_allclose(covered[hit], before[:length].mean(), rtol=1e-5)
+        stretches.add(hit.sum() / length)
+    assert {0, 1} <= stretches
+
+
 def test_noise_has_the_deviation_asked_for():
     added = Noise(deviation=0.2).apply(IMAGES, jax.random.key(0)) - IMAGES
     assert abs(float(added.std()) - 0.2) < 0.01 and abs(float(added.mean())) < 0.01

@@ -92,6 +92,13 @@ def test_a_change_is_told_where_it_is(diff: Run, old: str, new: str, told: list[
     assert sorted(layers(diff, old, new), key=str) == sorted(told, key=str)
 
 
+def test_how_a_scan_searches_is_told_where_it_alone_differs(diff: Run) -> None:
+    sets = ("--set-b", "params.beam=2", "--set-b", "params.sample=0.5", "--length", "5")
+    found = json.loads(diff("bahdanau", "bahdanau", *sets, "--json")[1])["layers"]
+    assert [(c["change"], c["path"], c["what"]) for c in found] == [
+        ("changed", "decoder", "sample: 0.0 → 0.5, decode.beam: 5 → 2")]
+
+
 def test_inputs_and_outputs_are_told(diff: Run) -> None:
     Path("a.yaml").write_text(BASE)
     Path("b.yaml").write_text(BASE.replace("image: {shape: [8, 8, 3]}", "image: {shape: [4, 4, 3]}")

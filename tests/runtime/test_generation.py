@@ -246,3 +246,25 @@ def test_samples_are_judged_by_a_classifier_of_such_pictures_only(
         prepared(RECIPE, f"task.image_generation.classifier.run={run}",
                  ).training.goal.fitted(dataset)
     assert codes(caught) == ["F0704"]
+
+
+def test_the_run_that_judges_is_looked_for_where_the_recipe_lies(tmp_path: Path) -> None:
+    text = RECIPE.replace("{every: 2}", "{every: 2, classifier: {run: %s}}")
+    found = []
+    for run in ("runs/critic", "critic", str(tmp_path / "critic")):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text % run)
+        judge = prepare(path, Report()).training.goal.own.classifier  # type: ignore[union-attr]
+        found.append(judge.run)
+    assert found == [str(tmp_path / "runs" / "critic"), "critic", str(tmp_path / "critic")]
+
+
+@pytest.mark.slow
+def test_sheets_of_a_run_that_was_taken_up_again_are_those_of_one_that_was_not(
+    run: Path, tmp_path: Path,
+) -> None:
+    execute(prepared(RECIPE, "train.epochs=1"), tmp_path, "test", wish=Wish(report=False))
+    execute(prepared(), tmp_path, "test", wish=Wish(resume=True, report=False))
+    sheets = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
+    assert sheets == {path.name: path.read_bytes() for path in (tmp_path / "samples").iterdir()}
+    assert set(sheets) == {"epoch-001.png", "epoch-002.png"}

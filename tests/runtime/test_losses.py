@@ -255,6 +255,21 @@ def test_a_written_out_recipe_is_kept_by_the_metric_it_names():
         ("F0611", "`rihgt` is not a figure of this recipe")]
 
 
+def test_a_metric_of_the_data_alone_is_told_and_not_refused():
+    report = Report()
+    text = HEADS + LOSSES + "metrics: {naive: {mse: [image, 0]}}\n" + TRAIN
+    prepare(Source("recipe.yaml", text), report)
+    assert [(d.severity, d.code) for d in report.diagnostics] == [("warning", "F0725")]
+
+
+@pytest.mark.parametrize("section", [
+    "metrics: {right: {accuracy: {output: output, target: label, top: 10}}}\n",
+    "task: {classification: {top: [3, 10]}}\n",
+])
+def test_a_class_among_as_many_as_there_are_is_refused(section):
+    assert "always right" in refused(HEADS + LOSSES + section + TRAIN)[0][1]
+
+
 @pytest.mark.parametrize("losses, code", [
     ("{main: {cross_entropy: [outpt, label]}}", "F0640"),
     ("{main: {cross_entropy: [output, label]}, more: {squared_error: [image, image]}}", "F0642"),

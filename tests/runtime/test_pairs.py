@@ -8,9 +8,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from compiler.diagnostics import SpecError
-from runtime.data import DataSource
+from runtime.data import DataSource, number_words
 from runtime.data.catalogue import read_catalogue
 from runtime.data.dates import WAYS, made
+from runtime.data.number_words import spelt
 from runtime.data.split import grouped
 from runtime.data.tokens import END, START, vocabulary_from
 
@@ -288,3 +289,35 @@ def test_dates_are_the_same_for_a_seed_and_fit_what_is_declared():
     data = it.load()
     assert dict(data.fields) == it.fields()
     assert data.train.arrays["source"].shape[1] == it.fields()["source"].length
+
+
+# ------------------------------------------------------------------------------ number words
+
+
+@pytest.mark.parametrize("number, text, settings", [
+    (0, "zero", {}),
+    (305, "three hundred and five", {}),
+    (305, "three hundred five", {"bare": True}),
+    (1_205, "twelve hundred and five", {"idiom": True}),
+    (2_000, "two thousand", {"idiom": True}),
+    (100_000_014, "a hundred million and fourteen", {"idiom": True}),
+    (42_000_118, "forty two million, one hundred and eighteen", {"commas": True, "apart": True}),
+])
+def test_numbers_are_spelt_as_people_spell_them(number, text, settings):
+    assert spelt(number, **settings) == text
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_tested_number_was_trained_on_and_all_fits_what_is_declared(reverse):
+    it = source(dataset="number_words", count=2000, reverse=reverse)
+    data = it.load()
+    field = "source" if reverse else "next"
+    parts = data.train, data.validation, data.test
+    texts = [set(decoded(data, part, field)) for part in parts]
+    assert not texts[0] & texts[2] and not texts[0] & texts[1] and not texts[1] & texts[2]
+    assert dict(data.fields) == it.fields()
+    for field in ("source", "next"):
+        array = data.train.arrays[field]
+        assert array.shape[1] == it.fields()[field].length
+        assert 0 <= array.min() and array.max() < it.fields()[field].vocabulary
+    assert number_words.made(50, 3, reverse) == number_words.made(50, 3, reverse)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from compiler.diagnostics import Report, SpecError
 from compiler.lower.tensor import Tensor
@@ -20,8 +21,11 @@ from runtime.batch import Batch, Ratio
 from runtime.data.dataset import Dataset, Meaning
 from runtime.data.tokens import Characters, ListVocabulary, MarkedVocabulary
 from runtime.execution import execute
+from runtime.optim import rate
+from runtime.optim_document import Run
 from runtime.run import prepare
 from runtime.saved import load
+from runtime.step import PureModel
 from runtime.tasks.alignment import alignments
 from runtime.tasks.overlap import bleu, chrf
 from runtime.tasks.translation import Translation
@@ -70,6 +74,32 @@ def test_exact_bleu_and_chrf_are_of_what_was_found_and_what_is_written():
 
 def test_without_a_search_there_are_the_figures_of_the_loss():
     assert Translation().finish({"loss": np.float64(1)}, known()) == {"loss": 1.0}
+
+
+def test_the_sampling_factor_follows_the_steps():
+    recipe = prepare(Source("tiny.yaml", SPEC), Report(), assignments=(
+        "train.sample_factor={linear_schedule: {init_value: 0, end_value: 1, "
+        "transition_steps: 50%}}",)).training.train
+    seen = []
+
+    class Told(nnx.Module):
+        def run(self, *_: Any, sampling: Any, **__: Any) -> dict[str, Tensor]:
+            seen.append(sampling if sampling is None else float(sampling))
+            return {}
+
+    structure, _ = nnx.split(Told())
+    model = PureModel(structure, {}, sampling=rate(recipe.sample_factor, Run(8, 4)))
+    for step in (0, 2, 6, None):
+        at = None if step is None else jnp.int32(step)
+        model.run({}, {}, Batch({}, {}, jnp.ones(1, bool), step=at), training=True, key=None)
+    assert seen == [0, 0.5, 1, None]
+
+
+def test_a_sampling_factor_needs_a_scan_that_samples():
+    with pytest.raises(SpecError) as caught:
+        prepare(Source("tiny.yaml", SPEC), Report(), assignments=(
+            "train.sample_factor=0.5", "model.with.sample=0"))
+    assert "none of the model has it" in caught.value.diagnostics[0].headline
 
 
 def test_padded_steps_count_nowhere():

@@ -40,6 +40,12 @@ class Change(Choice):
         """
         raise NotImplementedError
 
+    def apply_within(
+        self, array: jax.Array, lengths: jax.Array, key: jax.Array,
+    ) -> jax.Array:
+        """The changed examples, where only so many steps (batch,) of each row are real."""
+        return self.apply(array, key)
+
 
 class Move(Change):
     """A change of where things are: of images, and of masks (height, width) over them."""

@@ -59,19 +59,30 @@ class SpecAugment(Change):
         return kind.axes[:2] == ("time", "frequency") and kind.dtype == "float"
 
     def apply(self, array: jax.Array, key: jax.Array) -> jax.Array:
+        import jax.numpy as jnp
+
+        return self.apply_within(array, jnp.full((len(array),), array.shape[1]), key)
+
+    def apply_within(
+        self, array: jax.Array, lengths: jax.Array, key: jax.Array,
+    ) -> jax.Array:
+        """Stretches lie within the real steps, and the mean is that of these."""
         import jax
         import jax.numpy as jnp
 
-        count = len(array)
-        mean = array.mean(axis=tuple(range(1, array.ndim)), keepdims=True)
+        count, axes = len(array), tuple(range(1, array.ndim))
+        real = (jnp.arange(array.shape[1]) < lengths[:, None]).reshape(
+            count, -1, *(1,) * (array.ndim - 2))
+        mean = array.mean(axis=axes, keepdims=True, where=jnp.broadcast_to(real, array.shape))
         plans = ((1, self.time_masks, self.time_width),
                  (2, self.frequency_masks, self.frequency_width))
         for axis, masks, reach in plans:
             length = array.shape[axis]
             for number in range(masks):
                 one, other = jax.random.split(jax.random.fold_in(key, axis * 1000 + number))
-                sizes = jax.random.randint(one, (count,), 0, min(reach, length) + 1)
-                starts = jax.random.uniform(other, (count,)) * (length - sizes + 1)
+                most = lengths if axis == 1 else jnp.full((count,), length)
+                sizes = jax.random.randint(one, (count,), 0, jnp.minimum(reach, most) + 1)
+                starts = jax.random.uniform(other, (count,)) * (most - sizes + 1)
                 shape = [count, *(length if a == axis else 1 for a in range(1, array.ndim))]
                 mask = covered(count, length, starts.astype(jnp.int32), sizes).reshape(shape)
                 array = jnp.where(mask, mean, array)
