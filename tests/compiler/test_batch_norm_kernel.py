@@ -54,15 +54,20 @@ def test_it_is_the_plain_batch_norm_and_its_gradients(batch, axes, channels, rea
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-8)
 
 
+def steps_of(lengths: list[int]) -> np.ndarray:
+    return (np.arange(7) < np.array(lengths)[:, None])[:, :, None, None]
+
+
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_float32_is_within_four_times_the_plain_error_near_and_far_from_zero(offset):
+@pytest.mark.parametrize("mask", [None, steps_of([0, 7, *[1, 3] * 7])], ids=["all", "first empty"])
+def test_float32_is_within_four_times_the_plain_error_near_and_far_from_zero(offset, mask):
     shape = (16, 7, 7, 8)
     x, weight, scale, bias = arrays(shape, shape, (8,), (8,), dtype=np.float32)
     x = x + offset
-    found, direct = (outcome(f, x, scale, bias, None, weight) for f in (batch_norm, plain))
+    found, direct = (outcome(f, x, scale, bias, mask, weight) for f in (batch_norm, plain))
     with jax.enable_x64(True):
         wide = [jnp.asarray(np.asarray(a, np.float64)) for a in (x, scale, bias)]
-        exact = outcome(plain, *wide, None, jnp.asarray(np.asarray(weight, np.float64)))
+        exact = outcome(plain, *wide, mask, jnp.asarray(np.asarray(weight, np.float64)))
     for ours, theirs, truth in zip(found, direct, exact, strict=True):
         size = np.abs(truth).max()
         allowed = 4 * max(np.abs(theirs - truth).max() / size, np.finfo(np.float32).eps)

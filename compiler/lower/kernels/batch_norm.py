@@ -2,16 +2,16 @@
 
 A batch norm does little arithmetic and moves whole tensors, so what counts on a CPU is how
 often each is read. Derived by rule, its gradient holds a tensor for each step of the variance.
-Written out it is one reduction for the sums over the output's gradient and one formula
-(Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3):
+Here the sums of each direction are of one tensor, c = x - m with m the mean of one row, and the
+gradient is one formula (Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3):
 
-    dx = scale · r · (dy - Σdy / n - (x - mean) · r² · Σ dy·(x - mean) / n),    r = 1 / √(var + ε)
+    s = Σc / n,    var = Σc² / n - s²,    Σ dy·(x - mean) = Σ dy·c - s · Σdy
+    dx = scale · r · (dy - Σdy / n - (c - s) · r² · Σ dy·(x - mean) / n),    r = 1 / √(var + ε)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -21,7 +21,6 @@ from jax import lax
 from compiler.lower.kernels.reverse_only import reverse_only
 
 Array = jax.Array
-Sums = tuple[Array, Array]
 
 
 def batch_norm(
@@ -100,33 +99,22 @@ def _forward(x, scale, bias, mask, epsilon):
     divisor = jnp.maximum(count, 1)
     origin = _origin(x, mask)
 
-    def total(real, x):
-        return _kept(real, x - origin).sum(dims)
-
     # The mean stays in two parts: as one number it would lose those digits again.
-    shift = _by_rows(mask, total, x) / divisor
-
-    def squares(real, x):
-        return jnp.square(_kept(real, x - origin - shift)).sum(dims)
-
-    var = _by_rows(mask, squares, x) / divisor
-    y = _kept(mask, (x - origin - shift) * (scale * lax.rsqrt(var + epsilon)) + bias)
-    return (y, origin + shift, var, count), (x, scale, mask, origin, shift, var, divisor)
+    centred = _kept(mask, _written(x - origin))
+    shift = centred.sum(dims) / divisor
+    var = jnp.maximum(jnp.square(centred).sum(dims) / divisor - jnp.square(shift), 0)
+    y = _kept(mask, (centred - shift) * (scale * lax.rsqrt(var + epsilon)) + bias)
+    return (y, origin + shift, var, count), (centred, scale, mask, shift, var, divisor)
 
 
 def _backward(epsilon, saved, gradients):
     gradient = gradients[0]
-    x, scale, mask, origin, shift, var, divisor = saved
-    dims = tuple(range(x.ndim - 1))
+    centred, scale, mask, shift, var, divisor = saved
     inverse = lax.rsqrt(var + epsilon)
-
-    def sums(real, x, gradient) -> Sums:
-        gradient = _kept(real, gradient)
-        return gradient.sum(dims), (gradient * _kept(real, x - origin - shift)).sum(dims)
-
-    of_bias, moment = _by_rows(mask, sums, x, gradient)
+    of_bias = _total(mask, gradient)
+    moment = _total(mask, gradient * centred) - shift * of_bias
     slope = jnp.square(inverse) * moment / divisor
-    of_x = scale * inverse * (gradient - of_bias / divisor - (x - origin - shift) * slope)
+    of_x = scale * inverse * (gradient - of_bias / divisor - (centred - shift) * slope)
     return _kept(mask, of_x), inverse * moment, of_bias, None
 
 
@@ -134,24 +122,40 @@ _with_gradient.defvjp(_forward, _backward)
 
 
 def _origin(x: Array, mask: Array | None) -> Array:
-    """The mean of one row: counted from it, sums far from zero keep their last digits."""
-    return _kept(None if mask is None else mask[:1], x[:1]).mean(tuple(range(x.ndim - 1)))
+    """The mean of one row, that with the most real elements.
+
+    Counted from it, sums far from zero keep their last digits, and one pass has both of them.
+    """
+    dims = tuple(range(x.ndim - 1))
+    if mask is None:
+        return x[:1].mean(dims)
+    number = jnp.argmax(mask.sum(dims[1:], keepdims=True))
+    real, row = (lax.dynamic_slice_in_dim(a, number, 1) for a in (mask, x))
+    places = math.prod(row.shape[:-1]) // real.size
+    return jnp.where(real, row, 0).sum(dims) / jnp.maximum(real.sum() * places, 1)
 
 
 def _kept(mask: Array | None, x: Array) -> Array:
     return x if mask is None else jnp.where(mask, x, 0)
 
 
-def _by_rows(mask: Array | None, reduce: Callable, *arrays: Array):
-    """`reduce(mask, *arrays)`, on a CPU without the mask where all rows are real: in most batches.
+def _written(x: Array) -> Array:
+    """`x` as a tensor of its own, which XLA on a CPU does not compute again where it is read.
 
-    A choice between elements keeps a reduction from being one loop over its input there, so a
-    whole tensor is written for it. Where steps are masked, some nearly always are.
+    The choice reads two tensors (see `relu.py`). With it the input can go when this is written:
+    else XLA keeps both until the backward pass.
     """
-    if mask is None or mask.size > len(mask):
-        return reduce(mask, *arrays)
+    return jnp.where(jnp.isnan(x), jnp.nan, x)
 
-    def choose(mask, *arrays):
-        return lax.cond(mask.all(), partial(reduce, None), partial(reduce, mask), *arrays)
 
-    return lax.platform_dependent(mask, *arrays, cpu=choose, default=reduce)
+def _total(mask: Array | None, x: Array) -> Array:
+    """The sum of a channel's real elements.
+
+    What the mask does not depend on is summed before it chooses: a choice between elements keeps
+    a reduction on a CPU from being one loop over its input, and a whole tensor is written for it.
+    """
+    dims = tuple(range(x.ndim - 1))
+    if mask is None:
+        return x.sum(dims)
+    inner = tuple(d for d in dims if mask.shape[d] == 1)
+    return jnp.where(mask, x.sum(inner, keepdims=True), 0).sum(dims)
