@@ -132,7 +132,7 @@ def set_up(job: Job, dataset: Dataset, placement: Placement) -> tuple[Setup, Sta
     else:
         clip = recipe.clip.calls if recipe.clip else []
         optimizer = optim.build(recipe.optimizer, table.run, clip, factors)
-        memory, once = optimizer.init(params), one_step(loss, optimizer, advance)
+        memory, once = optim.first_memory(optimizer, params), one_step(loss, optimizer, advance)
         step = jax.jit(once, donate_argnums=0) if recipe.accumulate == 1 else (
             accumulating_step(loss, optimizer, recipe.accumulate, advance))
     state = State(params, rest, memory, jnp.zeros((), jnp.int32), ema)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 import optax.contrib
 
@@ -36,6 +37,30 @@ def build(
     if factors:
         parts.append(_scaled(factors))
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def first_memory(optimizer: optax.GradientTransformationExtraArgs, params: Any) -> Any:
+    """What an optimiser remembers before the first step: that of its `init`, made on the host.
+
+    `init` itself compiles a program for every shape that it fills with zeros. Here it is traced,
+    and what only fills is filled by NumPy.
+
+    Args:
+        optimizer: from `build`.
+        params: the parameters, a tree.
+    """
+    try:
+        traced, shapes = jax.make_jaxpr(optimizer.init, return_shape=True)(params)
+    except TypeError:  # it looks at numbers, which tracing does not have
+        return optimizer.init(params)
+    filled = {id(made.outvars[0]): made.invars[0] for made in traced.jaxpr.eqns
+              if made.primitive.name == "broadcast_in_dim"}
+    values = [getattr(filled.get(id(found), found), "val", None) for found in traced.jaxpr.outvars]
+    leaves, structure = jax.tree.flatten(shapes)
+    if any(value is None or leaf.weak_type for value, leaf in zip(values, leaves, strict=True)):
+        return optimizer.init(params)
+    return jax.tree.unflatten(structure, jax.device_put([
+        np.full(leaf.shape, value, leaf.dtype) for value, leaf in zip(values, leaves)]))
 
 
 def _scaled(factors: Factors) -> optax.GradientTransformation:

@@ -71,7 +71,7 @@ def turns(phases: Sequence[Phase], run: Run, factors: Factors = ()) -> tuple[Tur
 
 def first_memory(turns: Sequence[Turn], params: Arrays) -> tuple[Any, ...]:
     """What the optimisers remember before the first step, one after another."""
-    return tuple(turn.optimizer.init(turn.own(params)) for turn in turns)
+    return tuple(optim.first_memory(turn.optimizer, turn.own(params)) for turn in turns)
 
 
 def phased_step(

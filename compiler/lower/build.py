@@ -95,7 +95,8 @@ def build_model(
         if abstract:
             return jax.ShapeDtypeStruct(parameter.shape, jnp.dtype(param_dtype))
         array = initial(init, parameter.shape, seed, path)
-        return jnp.asarray(array.astype(np.dtype(param_dtype), copy=False))
+        # Not `jnp.asarray`, which compiles a program for every shape.
+        return jax.device_put(array.astype(np.dtype(param_dtype), copy=False))
 
     return Model(graph, make, dtype=dtype, seed=seed, kernels=kernels, output_dtype=output_dtype)
 

@@ -13,6 +13,7 @@ from compiler.diagnostics import Report
 from compiler.plan import Plan
 from runtime import startup
 from runtime.cli import ending, process
+from runtime.cli.first_step import Sooner
 from runtime.cli.terminal import short, show, size_of
 from runtime.execution import Wish, execute
 from runtime.folder import make_folder
@@ -76,7 +77,7 @@ def compile_and_train(
         print(f"process {process.described()}", file=sys.stderr)
     terminal = console("quiet" if quiet else cast(Form, log))
     report = Report()
-    folder = None
+    folder = sooner = None
     try:
         with stage("check", [terminal]) as note:
             prepared = prepare(spec, report, variant=variant, assignments=set_,
@@ -88,12 +89,16 @@ def compile_and_train(
             prepared = prepare(spec, Report(), variant=variant,
                                assignments=[*set_, f"train.batch_size={size}"])
         with stage("plan", [terminal]) as note:
-            note.text = _in_short(plan_of(prepared))
+            plan = plan_of(prepared)
+            note.text = _in_short(plan)
         startup.prepare(device)
         folder = _folder(out, prepared.program.name, resume)
         command = shlex.join(["compile-and-train", *sys.argv[1:]])
+        sooner = Sooner(plan.totals.activation_bytes["training"]
+                        // prepared.training.train.accumulate)
         with on_signals() as stop:
-            execute(prepared, folder, command, [terminal], Wish(resume, reschedule, device, stop))
+            execute(prepared, folder, command, [terminal, sooner],
+                    Wish(resume, reschedule, device, stop))
     except Stopped as stopped:
         terminal.close()
         after = f"go on with --resume --out {folder}" if stopped.saved else "nothing was saved"
@@ -109,6 +114,9 @@ def compile_and_train(
         if folder is not None and not any(folder.iterdir()):
             folder.rmdir()  # the run has not even begun
         raise
+    finally:
+        if sooner is not None:
+            sooner.close()
     terminal.close(str(folder))
 
 

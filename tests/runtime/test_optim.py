@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -12,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from runtime.optax_signatures import GROUPS, TABLE, signatures, written
-from runtime.optim import build, decays
+from runtime.optim import build, decays, first_memory
 from runtime.optim import learning_rate as rate_of
 from runtime.optim_document import Optimizer, Run, Steps, read_steps, table
 from runtime.patterns import matches
@@ -55,6 +56,22 @@ def stepped(transformation, steps=3) -> dict[str, Any]:
 def same(one, other):
     for name in PARAMS:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [
+    optax.adamw(0.1), optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1, momentum=0.9)),
+    optax.adafactor(0.1), optax.contrib.schedule_free_adamw(0.1), optax.add_noise(0.1, 0.5, 0),
+    optax.adamw(optax.cosine_decay_schedule(0.1, 100), mu_dtype=jnp.bfloat16),
+    build(read({"lars": {"learning_rate": 0.1}}), RUN),
+])
+def test_what_an_optimiser_begins_with_is_what_its_init_gives(optimizer):
+    ours, its = first_memory(optimizer, PARAMS), optimizer.init(PARAMS)
+    assert jax.tree.structure(ours) == jax.tree.structure(its)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(its)):
+        assert one.aval == other.aval  # shape, dtype, and whether the dtype is weak
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = jax.random.key_data(one), jax.random.key_data(other)
+        np.testing.assert_array_equal(one, other)
 
 
 # ---------------------------------------------------------------------------- the table

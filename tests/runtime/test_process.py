@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
 
+from runtime.cli.first_step import LEAST, Sooner, touched
 from runtime.cli.process import SETTINGS, SWITCH, described, missing
 
 SHOWN = f"import os; print(*(os.environ.get(n, '-') for n in ('MALLOC_MMAP_MAX_', '{SWITCH}')))"
@@ -55,3 +57,26 @@ def test_a_recipe_may_ask_for_plain_kernels():
     prepared = prepare("digits-resnet", Report(), assignments=["train.compile.kernels=reference"])
     assert prepared.training.train.compile.kernels == "reference"
     assert build_model(prepared.graph, abstract=True, kernels="reference")._kernels == "reference"
+
+
+def test_memory_is_readied_only_where_it_stays_and_is_there():
+    assert 2**30 > touched(2**30, SETTINGS, 2**40) > 2**29
+    assert touched(2**30, {}, 2**40) == 0
+    assert touched(2**30, SETTINGS, LEAST) == 0
+    assert touched(2**40, SETTINGS, 2**32) < 2**31
+
+
+def test_garbage_is_collected_again_from_the_second_step():
+    sooner = Sooner(0)
+    try:
+        sooner.step(5, dict)
+        assert not gc.isenabled()
+        sooner.step(6, dict)
+        assert gc.isenabled()
+    finally:
+        sooner.close()
+
+
+def test_garbage_is_collected_again_after_a_run_that_made_no_step():
+    Sooner(0).close()
+    assert gc.isenabled()
