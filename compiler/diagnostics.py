@@ -280,6 +280,8 @@ CODES = {
     "F0701": "a fact that is not true",
     "F0710": "a forecast that cannot go on from itself",
     "F0720": "a value for a run that is finished",
+    "F0721": "a backtest of something that forecasts nothing",
+    "F0722": "a series that cannot be cut into so many folds",
     "F0725": "a metric that the model has no part in",
     "F0610": "a recipe lacks a section",
     "F0611": "a recipe's fields do not go together",

@@ -457,6 +457,30 @@ def sweep(
 
 
 @app.command()
+def backtest(
+    recipe: Annotated[str, typer.Argument(
+        metavar="SPEC|RUN", help="A recipe that forecasts, or a finished run.")],
+    variant: Variant = "", set_: Set = [], json: Json = False,  # noqa: B006
+    folds: Annotated[int | None, typer.Option(
+        min=1, help="How many days a recipe goes back to, and is trained at: 3 where not given.",
+        metavar="N")] = None,
+    out: Annotated[Path | None, typer.Option(
+        help="The folder of its runs; the next free runs/NAME-backtest-NUMBER where not given.",
+        metavar="DIR")] = None,
+) -> None:
+    """Forecast a series as of earlier days, and tell how far off that was.
+
+    A recipe is trained for each; a run is judged as it is.
+    """
+    from runtime import startup
+
+    startup.prepare()
+    from runtime.cli.backtest import run
+
+    raise typer.Exit(run(recipe, variant, set_, folds=folds, out=out, json=json))
+
+
+@app.command()
 def weights(
     spec: Annotated[str, typer.Argument(
         metavar="SPEC", help="A YAML file, a name from the zoo, or the folder of a run.")],

@@ -21,7 +21,7 @@ class Line:
         name: what the legend calls it.
         points: (x, y); those that are not finite are left out.
         kind: its look: "train", "validation", "truth", "model", "other"; "dots" and "cloud"
-            have no line, "area" has no dots.
+            have no line, "area" has no dots; "band" is what its points go round.
     """
 
     name: str
@@ -82,7 +82,7 @@ def chart(title: str, lines: Sequence[Line], x_name: str = "", *, log: bool = Fa
         if not bare:
             parts.append(f'<path class="line {line.kind}" d="{path}"/>')
         size = 4 if line.kind == "dots" or len(spots) == 1 else 2.2
-        if len(spots) <= 30 and line.kind != "area" or bare:
+        if len(spots) <= 30 and line.kind not in ("area", "band") or bare:
             parts += [f'<circle class="{line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
                       for x, y in spots]
     legend = "".join(f'<span><i class="{line.kind}"></i>{escape(line.name)}</span>'

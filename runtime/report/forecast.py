@@ -83,14 +83,27 @@ def _column(
         if len(values) == 1:  # an area of no width is not seen
             drawing.line([edges[0][0], edges[1][0]], COLOURS[2], 6, opacity=0.3)
         else:
-            drawing.area([*edges[0], *edges[1][::-1]], COLOURS[2], 0.2)
+            start = [place(0, before[-1])] if before else []
+            drawing.area([*start, *edges[0], *edges[1][::-1]], COLOURS[2], 0.2)
     drawing.line([place(first + i, value) for i, value in enumerate(before)], INK)
     said = [place(step + 1, value) for step, value in enumerate(values)]
     joined = [place(0, before[-1]), *said] if before else said
     drawing.line(joined, COLOURS[2], 2)
-    labels = [(1, times[0]), (last, times[-1])] if len(times) == last > 1 else [
-        (1, "+1"), (last, f"+{last}")]
-    for step, label in labels:
-        x, _ = place(step, low)
-        drawing.text(x, top + HEIGHT - BOTTOM + 18, str(label), size=11,
-                     anchor="end" if step == last else "middle" if len(before) > last else "start")
+    if shares := list(intervals(levels)):
+        drawing.text(WIDTH - RIGHT, top + 18, f"shaded: {', '.join(shares)} %", size=11,
+                     anchor="end")
+    labels = [str(times[0]), str(times[-1])] if len(times) == last > 1 else ["+1", f"+{last}"]
+    _beneath(drawing, labels, [place(step, low)[0] for step in (1, last)],
+             top + HEIGHT - BOTTOM + 18)
+
+
+def _beneath(drawing: Svg, labels: Sequence[str], places: Sequence[float], y: float) -> None:
+    """The labels of the first step to come and of the last one; as one where they would meet."""
+    first, last = labels
+    if places[1] - places[0] < 7 * len(last):
+        told = first if first == last else f"{first} to {last}"
+        drawing.text(places[1], y, told, size=11, anchor="end")
+        return
+    drawing.text(places[1], y, last, size=11, anchor="end")
+    anchor = "start" if places[0] - 7 * len(first) < LEFT else "end"
+    drawing.text(places[0], y, first, size=11, anchor=anchor)

@@ -42,6 +42,8 @@ circle.validation,i.validation,circle.model,i.model{fill:var(--accent);backgroun
 .line.truth{stroke:var(--text)}circle.truth,i.truth{fill:var(--text);background:var(--text)}
 .line.other{stroke:var(--warm);stroke-dasharray:4 3}
 circle.other,i.other{fill:var(--warm);background:var(--warm)}
+.line.band{stroke:none;fill:var(--accent);fill-opacity:.18}
+.chart i.band{background:var(--accent);opacity:.3;height:10px}
 .line.area{stroke:var(--accent);fill:var(--accent);fill-opacity:.2}i.area{background:var(--accent)}
 circle.dots,i.dots{fill:var(--warm);background:var(--warm)}
 circle.cloud,i.cloud{fill:var(--accent);background:var(--accent)}circle.cloud{opacity:.55}

@@ -167,11 +167,10 @@ class Forecasting(Numeric):
             future = batch.arrays[self.target][:, :1]
             batch = batch._replace(arrays={**batch.arrays, self.target: future})
         wanted = self._wanted(batch)
+        said = self._told(outputs, wanted.shape)
         if self.quantiles is None:
-            said = self._given(outputs, wanted.shape)[..., None]
             found = dict(super().measure(outputs, batch, training=training))
         else:
-            said = self._given(outputs, (*wanted.shape, len(self.quantiles)))
             levels, error = jnp.asarray(self.quantiles), wanted[..., None] - said
             penalty = jnp.maximum(levels * error, (levels - 1) * error).mean(axis=-1)
             # Quantiles that cross are put in order, which never makes the loss larger.
@@ -185,6 +184,27 @@ class Forecasting(Numeric):
         if "series" in batch.arrays:
             seen["series"] = batch.arrays["series"]
         return {**found, **{name: Rows(values, batch.rows) for name, values in seen.items()}}
+
+    def _told(self, outputs: Mapping[str, Tensor], shape: tuple[int, ...]) -> jax.Array:
+        """What the model says of each value: (*shape, quantiles), a single one without them."""
+        return self._given(outputs, (*shape, len(self.quantiles or [0.5])))
+
+    def forecasts(self, trained: Trained, part: Part) -> np.ndarray:
+        """What a trained model says of the windows of a part, normalised.
+
+        Returns:
+            (examples, horizon, columns, quantiles), the quantiles in order; a single one where
+            the task has none.
+        """
+        import numpy as np
+
+        from runtime.saved import BATCH
+
+        found = []
+        for outputs, batch in trained.outputs(part, BATCH):
+            said = np.asarray(self._told(outputs, self._wanted(batch).shape), np.float64)
+            found.append(np.sort(said, axis=-1)[np.asarray(batch.rows)])
+        return np.concatenate(found)
 
     def finish(self, means: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
         figures = super().finish(means, dataset)
@@ -268,13 +288,15 @@ class Forecasting(Numeric):
 
         return drawings(self, trained, part, said)
 
-    def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
+    def simple(self, dataset: Dataset) -> dict[str, np.ndarray]:
+        """What simple methods forecast of the test part: (examples, horizon, columns), normalised.
+
+        The linear autoregression learns from the training part, as the model does.
+        """
         import numpy as np
 
         from runtime.tasks.ridge import ridge_forecast
 
-        test = dataset.test
-        future = test.arrays[self.target]
         forecasts = dict(dataset.references)
         if self.past in dataset.train.arrays:
             def flat(part: Part) -> np.ndarray:
@@ -282,12 +304,19 @@ class Forecasting(Numeric):
                     self.past, self.known) if name in part.arrays], axis=1)
 
             forecasts["ridge"] = ridge_forecast(
-                flat(dataset.train), dataset.train.arrays[self.target], flat(test))
+                flat(dataset.train), dataset.train.arrays[self.target], flat(dataset.test))
+        return forecasts
+
+    def baselines(self, dataset: Dataset) -> dict[str, dict[str, float]]:
+        import numpy as np
+
+        test = dataset.test
+        future = test.arrays[self.target]
         return {name: {**self.in_units(np.abs(forecast - future).mean(axis=(0, 1)),
                                        np.square(forecast - future).mean(axis=(0, 1)), dataset),
                        **self.scores(forecast[..., None], future, test.arrays.get("series"),
                                      dataset)}
-                for name, forecast in forecasts.items()}
+                for name, forecast in self.simple(dataset).items()}
 
 
 def _channels(kind: TensorType | None) -> int:

@@ -1,6 +1,7 @@
 """What forecasts are measured by, quantiles, and forecasts made step by step."""
 
 from types import SimpleNamespace
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,9 @@ from compiler.types import TensorType
 from runtime.batch import Batch, Ratio, Rows
 from runtime.data.dataset import Meaning, Scale
 from runtime.data.sunspots import Sunspots
+from runtime.report.evidence.numbers import forecasts
+from runtime.report.evidence.seen import Seen
+from runtime.report.forecast import drawn
 from runtime.tasks.forecast_scores import coverage, mase, naive_errors, pinball, smape
 from runtime.tasks.forecast_words import intervals
 from runtime.tasks.forecasting import Forecasting
@@ -180,3 +184,30 @@ def test_simple_forecasts_stand_beside_the_model():
     assert list(found) == ["naive", "seasonal_naive", "ridge"]
     assert found["ridge"]["mase"] < found["naive"]["mase"]
     assert all(set(figures) == {"mae", "rmse", "mase", "smape"} for figures in found.values())
+
+
+# -------------------------------------------------------------------------------- as drawn
+
+
+def test_a_drawing_shades_what_lies_between_the_quantiles():
+    values = {"0.1": [1.0, 0.0], "0.5": [2.0, 2.0], "0.9": [3.0, 4.0]}
+    told = {"forecast": {"load": values["0.5"]}, "times": ["2014-07-23", "2014-07-24"],
+            "quantiles": {level: {"load": numbers} for level, numbers in values.items()}}
+    picture = drawn(told, {"load": np.arange(20.0)}).document().decode()
+    assert picture.count("<polygon") == 1 and "shaded: 80 %" in picture
+    # Two dates would stand on each other.
+    assert "2014-07-23 to 2014-07-24" in picture
+    plain = drawn({"forecast": {"load": [2.0] * 9}}, {"load": np.arange(9.0)}).document().decode()
+    assert "<polygon" not in plain and "shaded" not in plain
+    assert "+1<" in plain and "+9<" in plain
+
+
+def test_a_report_shades_the_intervals_behind_the_lines():
+    said = [{"forecast": {"load": [2.0, 3.0]}, "quantiles": {
+        "0.1": {"load": [1.0, 2.0]}, "0.5": {"load": [2.0, 3.0]}, "0.9": {"load": [4.0, 5.0]}}}] * 3
+    seen = SimpleNamespace(said=said, true=[{"forecast": {"load": [2.0, 2.0]}}] * 3,
+                           dataset=SimpleNamespace(scales={}), part=SimpleNamespace(arrays={}))
+    page = forecasts(cast(Seen, seen))
+    # One and two steps ahead, the worst forecast, and one of middling quality.
+    assert page.count('class="line band"') == 4 and "80 % interval" in page
+    assert page.index('class="line band"') < page.index('class="line truth"')

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from runtime.report.chart import Line, chart, number
 from runtime.report.evidence.seen import SHOWN, Seen
 from runtime.report.page import table
+from runtime.tasks.forecast_words import intervals
 
 
 def values(seen: Seen) -> str:
@@ -57,10 +60,13 @@ def forecasts(seen: Seen) -> str:
     for name in seen.said[0]["forecast"]:
         said = np.atleast_2d([np.ravel(s["forecast"][name]) for s in seen.said])
         true = np.atleast_2d([np.ravel(t["forecast"][name]) for t in seen.true])
+        bands = _bands(seen, name)
         unit = _unit(seen, name)
         for ahead in sorted({0, said.shape[1] - 1}):
             steps = f"{ahead + 1} step{'s' if ahead else ''} ahead"
             parts.append(chart(f"{name}{unit}, {steps}", [
+                *(_band(title, range(len(said)), low[:, ahead], high[:, ahead])
+                  for title, (low, high) in bands.items()),
                 Line("truth", list(enumerate(true[:, ahead])), "truth"),
                 Line("the model", list(enumerate(said[:, ahead])), "model")], "window"))
         if said.shape[1] > 1:
@@ -72,15 +78,37 @@ def forecasts(seen: Seen) -> str:
             for title, i in (("the worst forecast", worst[0]),
                              ("one of middling quality", worst[len(worst) // 2])):
                 parts.append(_window(seen, name, f"{name}{unit}: {title}", int(i),
-                                     said[i], true[i]))
+                                     said[i], true[i], bands))
     return f'<div class="charts">{"".join(parts)}</div>'
+
+
+def _bands(seen: Seen, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The intervals of a column by their title, the widest first: (windows, horizon) each."""
+    told = seen.said[0].get("quantiles", {})
+
+    def values(level: str) -> np.ndarray:
+        return np.atleast_2d([np.ravel(s["quantiles"][level][name]) for s in seen.said])
+
+    levels = list(told)
+    return {f"{share} % interval": (values(levels[low]), values(levels[high]))
+            for share, (low, high) in intervals([float(level) for level in levels]).items()}
+
+
+def _band(
+    title: str, steps: Iterable[int], low: Iterable[float], high: Iterable[float],
+) -> Line:
+    """What lies between two lines: along the lower one, and back along the upper one."""
+    below, above = list(zip(steps, low)), list(zip(steps, high))
+    return Line(title, [*below, *above[::-1]], "band")
 
 
 def _window(
     seen: Seen, name: str, title: str, i: int, said: np.ndarray, true: np.ndarray,
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> str:
     """One forecast behind what came before it."""
-    lines = []
+    lines = [_band(band, range(1, len(said) + 1), low[i], high[i])
+             for band, (low, high) in bands.items()]
     scale = seen.dataset.scales.get("past")
     past = seen.part.arrays.get("past")
     if scale is not None and past is not None and name in scale.names:
