@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from compiler.lower.kernels import recurrent, recurrent_reference
+from compiler.lower.kernels import recurrent, recurrent_reference, squash
+from compiler.lower.kernels.choice import states_by_columns
 from compiler.lower.kernels.recurrent_conv import conv_lstm
 
 BATCH, TIME, FEATURES, UNITS = 4, 5, 3, 4
@@ -192,6 +193,32 @@ def test_bfloat16_keeps_states_wide_and_gradients_near(case):
     assert all(gradients[k].dtype == jnp.bfloat16 for k in given)
     # bfloat16 keeps 8 bits: 1/256 for each rounding, several on the way.
     close((outputs, gradients), measure({k: v.astype(jnp.float32) for k, v in given.items()}), 0.05)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_transposed_states_of_many_rows_are_those_of_the_plain_scan(reverse):
+    """Without a gradient, as a model predicts; and in vmap, which a platform's choice survives."""
+    rng, rows = np.random.default_rng(0), 64
+    assert states_by_columns(rows, exact=False) and not states_by_columns(rows, exact=True)
+    given = {k: jnp.asarray(rng.standard_normal((rows, *v.shape[1:])), jnp.float32)
+             if k in ("x", "h0", "c0", "recurrent_mask") else v
+             for k, v in arrays("lstm", np.float32).items()}
+    lengths = jnp.asarray(rng.integers(0, TIME + 1, rows))
+    run = layer("lstm", reverse=reverse, lengths=lengths)
+    mapped = compiled(jax.vmap(run))(jax.tree.map(lambda a: a[None], given))
+    plain = layer("lstm", recurrent_reference, reverse=reverse, lengths=lengths)
+    close([m[0] for m in mapped], compiled(plain)(given), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
+def test_squashing_functions_of_many_elements_are_exact_to_rounding(name):
+    function, plain = getattr(squash, name), getattr(jax.nn, name)
+    x = np.linspace(-20, 20, squash.FEWEST).astype(np.float32)
+    x[:3] = np.inf, -np.inf, np.nan
+    exact = np.tanh(x.astype(np.float64)) if name == "tanh" else 1 / (1 + np.exp(-x.astype(float)))
+    np.testing.assert_allclose(function(x), exact, rtol=0, atol=3e-7)
+    np.testing.assert_allclose(jax.grad(lambda x: function(x).sum())(x)[3:],
+                               jax.grad(lambda x: plain(x).sum())(x)[3:], rtol=0, atol=1e-6)
 
 
 def scans(jaxpr: Any) -> Iterator[Any]:

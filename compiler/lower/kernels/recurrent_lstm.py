@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
+from compiler.lower.kernels.choice import states_by_columns
 from compiler.lower.kernels.recurrent_core import (
     Array,
     Recurrence,
@@ -18,7 +21,9 @@ from compiler.lower.kernels.recurrent_core import (
     pick,
     states_before,
     weight_gradient,
+    wide_type,
 )
+from compiler.lower.kernels.squash import sigmoid, tanh
 
 
 def plain_scan(
@@ -52,9 +57,9 @@ def _run(how, x, entry, bias, kernel, projection, mask, h0, c0, valid, keep):
         x_t, valid_t = at
         z = enter(how, x_t, entry) + how.multiply(masked(h, mask), kernel)
         i, f, g, o = jnp.split(z if bias is None else z + bias, 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+        i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
         cell = f * c + i * g
-        state = o * jnp.tanh(cell)
+        state = o * tanh(cell)
         if projection is not None:
             state = multiply(state, projection)
         state, cell = pick(valid_t, state, h), pick(valid_t, cell, c)
@@ -83,7 +88,7 @@ def _backward(how, kept, gradients):
         dh = dh + d_state
         d_live, dc_live = pick(valid_t, dh, 0), pick(valid_t, dc, 0)
         d_out = d_live if unproject is None else multiply(d_live, unproject)
-        squashed = jnp.tanh(f * c + i * g)
+        squashed = tanh(f * c + i * g)
         d_cell = dc_live + d_out * o * (1 - squashed * squashed)
         dz = jnp.concatenate([
             d_cell * g * i * (1 - i),
@@ -102,12 +107,56 @@ def _backward(how, kept, gradients):
     d_projection = None
     if projection is not None:
         i, f, g, o, c = gates
-        out = o * jnp.tanh(f * c + i * g)
+        out = o * tanh(f * c + i * g)
         d_projection = weight_gradient(out, d_live, projection)
     d_mask = None if mask is None else mask_gradient(mask, before, how.multiply(dz, back))
     return (*entry_gradients(how, x, entry, dz), bias_gradient(bias, dz), d_kernel, d_projection,
             d_mask, dh0, dc0, None)
 
 
-scan = jax.custom_vjp(plain_scan, nondiff_argnums=(0,))
+def _undifferentiated(how, x, entry, bias, kernel, projection, mask, h0, c0, valid):
+    """`plain_scan`, by columns where that is faster."""
+    rows = partial(plain_scan, how, x, entry, bias, kernel, projection, mask, h0, c0, valid)
+    by_columns = states_by_columns(x.shape[1], exact=x.dtype != jnp.float32)
+    if entry is None or projection is not None or not by_columns:
+        return rows()
+    columns = partial(_by_columns, how.reverse, x, entry, bias, kernel, mask, h0, c0, valid)
+    return jax.lax.platform_dependent(cpu=columns, default=rows)
+
+
+def _by_columns(reverse, x, entry, bias, kernel, mask, h0, c0, valid):
+    """Dense `plain_scan` of transposed arrays: a step multiplies weights (4 · units, state) by
+    states (state, batch).
+
+    XLA on a CPU copies the second operand of each product to an order of its own: here the states,
+    not the weights, which are many times larger. With a gradient the transposed arrays of all steps
+    would have to be turned around for the kernels' gradients.
+    """
+    entry, kernel = entry.T, kernel.T
+    bias = None if bias is None else bias[:, None]
+    mask = None if mask is None else mask.T
+
+    def step(carry, at):
+        h, c = carry
+        x_t, valid_t = at
+        z = _times(entry, x_t) + _times(kernel, masked(h, mask))
+        i, f, g, o = jnp.split(z if bias is None else z + bias, 4)
+        cell = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        state = sigmoid(o) * tanh(cell)
+        if valid_t is not None:
+            state, cell = jnp.where(valid_t, state, h), jnp.where(valid_t, cell, c)
+        return (state, cell), state
+
+    (h, c), states = jax.lax.scan(
+        step, (h0.T, c0.T), (jnp.swapaxes(x, 1, 2), valid), reverse=reverse)
+    return jnp.swapaxes(states, 1, 2), h.T, c.T
+
+
+def _times(weights: Array, columns: Array) -> Array:
+    """(out, in) times (in, batch), as `multiply` does it."""
+    wide = wide_type(weights.dtype)
+    return jnp.matmul(weights, columns.astype(weights.dtype), preferred_element_type=wide)
+
+
+scan = jax.custom_vjp(_undifferentiated, nondiff_argnums=(0,))
 scan.defvjp(_forward, _backward)
