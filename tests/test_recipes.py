@@ -1,6 +1,7 @@
 """Every recipe on the data that comes with the package reaches a score.
 
 `make test` trains each for a few seconds, `make test-scores` in full against what it claims.
+GoogLeNet's program alone takes longer than that to compile: it is only trained in full.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ class Claim:
         metric: the figure.
         full: the worst value in order after the whole recipe: a little below what its opening
             says, since processors round differently.
-        small: the worst value in order with `settings`.
+        small: the worst value in order with `settings`; None where there is only the whole.
         settings: `--set` values that make a run of a few seconds.
         judge: the recipe of the classifier that looks at samples, trained before.
     """
 
     metric: str
     full: float
-    small: float
-    settings: tuple[str, ...]
+    small: float | None
+    settings: tuple[str, ...] = ()
     judge: str = ""
 
     def holds(self, score: float, bound: float) -> bool:
@@ -57,7 +58,7 @@ CLAIMS = {
         "task.translation.examples=50")),
     "digits-resnet": Claim("accuracy", 0.975, 0.90, ("train.epochs=5", "train.batch_size=64")),
     "digits-vgg": Claim("accuracy", 0.975, 0.90, ("train.epochs=6", "train.batch_size=64")),
-    "digits-googlenet": Claim("accuracy", 0.975, 0.65, ("train.epochs=3", "train.batch_size=16")),
+    "digits-googlenet": Claim("accuracy", 0.975, None),
     "digits-rnn": Claim("accuracy", 0.96, 0.92, ("train.epochs=20",)),
     "digits-lstm": Claim("accuracy", 0.965, 0.90, ("train.epochs=20",)),
     "digits-gru": Claim("accuracy", 0.975, 0.95, ("train.epochs=20",)),
@@ -104,9 +105,10 @@ def test_every_recipe_with_embedded_data_has_a_claim() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", [n for n, claim in CLAIMS.items() if claim.small is not None])
 def test_a_recipe_learns_in_a_few_seconds(name: str, tmp_path: Path) -> None:
     claim = CLAIMS[name]
+    assert claim.small is not None
     score = trained(name, claim.settings, tmp_path, claim.judge)["test"][claim.metric]
     assert claim.holds(score, claim.small), f"{claim.metric} {score}, not {claim.small}"
 

@@ -34,8 +34,12 @@ READER = {"units": 4, "classes": 3, "sequence": ["any", 3]}
 WRITER = {"units": 4, "vocabulary": 7}
 INCEPTION = {"classes": 5, "width": 0.0625, "stem": [3, 1], "dropout": 0.0, "aux_dropout": 0.0}
 
+# GoogLeNet with some of each kind: inceptions before and behind a pool, both auxiliary heads.
+CUT = Source("cut.yaml", "flaxspec: 1\nname: cut\nextends: googlenet_aux\npatch: {" + ", ".join(
+    f"model.inception_{n}: remove" for n in (2, 4, 5, 6, 8, 9)) + "}\n")
+
 # Every architecture of the zoo, with few channels; nothing random, as both draw other numbers.
-SMALL: dict[str, tuple[str, dict[str, Any]]] = {
+SMALL: dict[str, tuple[str | Source, dict[str, Any]]] = {
     "resnet": ("resnet", IMAGE | {"depths": [2, 1], "width": 4, "stem": [3, 1]}),
     "resnet basic v2": ("resnet", IMAGE | {"depths": [2, 1], "width": 4, "basic": True,
                                            "v2": True}),
@@ -49,6 +53,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
                                      "dropout": 0.0, "norm": True}),
     "mobilenet_v2": ("mobilenet_v2", IMAGE | {"dropout": 0.0, "stage_table": STAGES}),
     "googlenet": ("googlenet_aux", INCEPTION | {"image": [16, 16, 3]}),
+    "googlenet cut": (CUT, INCEPTION | {"image": [8, 8, 3]}),
     "googlenet paper": ("googlenet_paper_aux", INCEPTION | {"image": [40, 40, 3]}),
     **{f"{way}{cell}_classifier": (f"{way}{cell}_classifier", READER)
        for way in ("", "bi") for cell in ("rnn", "lstm", "gru")},
@@ -57,10 +62,13 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "gru_lm carried": ("gru_lm", WRITER | {"carry": "across"}),
     "zaremba": ("zaremba", WRITER | {"length": STEPS, "dropout": 0.0}),
 }
-# One compilation of the others takes minutes on a small machine.
+# One compilation of the others takes many seconds, of a whole GoogLeNet minutes.
 QUICK = ("vgg", "resnet_cifar b", "lstm_classifier", "bigru_classifier", "lstm_lm tied", "zaremba")
-MODELS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.scores if
-                       name == "googlenet paper" else pytest.mark.slow) for name in SMALL]
+WHOLE = ("googlenet", "googlenet paper")
+MODELS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.scores if name in WHOLE
+                       else pytest.mark.slow) for name in SMALL]
+# Families whose rows take longest to compile; the quick models have layers of both.
+LONG = ("convolution", "recurrent")
 # Of every shape of text that the zoo makes, one.
 NAMES = ("resnet50", "resnet18", "resnetv2_50", "resnext50_32x4d", "resnet20", "resnet20_b",
          "vgg16", "vgg16_bn", "googlenet", "googlenet_aux", "googlenet_paper", "mobilenet_v2",
@@ -142,7 +150,8 @@ def graph_of_rows(rows: list[Row]) -> Graph:
     return Graph("rows", tuple(inputs), tuple(nodes), outputs)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [
+    pytest.param(family, marks=pytest.mark.slow if family in LONG else ()) for family in FAMILIES])
 def test_every_operator_computes_and_learns_the_same(family: str, tmp_path: Path) -> None:
     """The rows of the shared table; the result of the last row is that of layer_COUNT."""
     rows = [row for row in rows_of(family) if row.word != "random"]

@@ -1,5 +1,7 @@
 """Networks trained in turns: against loops written by hand, cut off, in one call, and refused."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +86,7 @@ def close(first, second):
         jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
 
 
+@pytest.mark.slow
 def test_phases_are_two_optax_loops_written_by_hand():
     recipe = prepared()
     model, dataset = build_model(recipe.graph, seed=0), recipe.training.data.load()
@@ -98,14 +101,22 @@ def test_phases_are_two_optax_loops_written_by_hand():
     def cross_entropy(logits, yes):
         return -(yes * jax.nn.log_sigmoid(logits) + (1 - yes) * jax.nn.log_sigmoid(-logits)).mean()
 
-    def update(side, loss, rest, batch, noise):
-        def of(own):
-            outputs, after = pure.run(
-                {**mine["discriminator"], **mine["generator"], **own}, rest, batch,
-                training=True, key=noise)
-            return loss({n: t.array[batch.rows] for n, t in outputs.items()}), after
+    losses = {"discriminator": lambda o: cross_entropy(o["real"], 1)
+              + 0.5 * cross_entropy(o["fake"], 0),
+              "generator": lambda o: cross_entropy(o["fake"], 1)}
 
-        (_, after), gradients = jax.jit(jax.value_and_grad(of, has_aux=True))(mine[side])
+    @partial(jax.jit, static_argnums=0)
+    def slope(side, own, others, rest, batch, noise):
+        def of(own):
+            outputs, after = pure.run(others | own, rest, batch, training=True, key=noise)
+            return losses[side]({n: t.array for n, t in outputs.items()}), after
+
+        return jax.value_and_grad(of, has_aux=True)(own)
+
+    def update(side, rest, batch, noise):
+        assert batch.rows.all()  # so that means are over all of them
+        others = mine["discriminator"] | mine["generator"]
+        (_, after), gradients = slope(side, mine[side], others, rest, batch, noise)
         updates, memories[side] = optimizers[side].update(gradients, memories[side], mine[side])
         mine[side] = optax.apply_updates(mine[side], updates)
         return {**rest, **{n: after[n] for n in rest if n.startswith(side)
@@ -116,11 +127,9 @@ def test_phases_are_two_optax_loops_written_by_hand():
             break
         noise = jax.random.split(jax.random.fold_in(key, number))[1]
         for passes in (0, 256):
-            rest = update("discriminator", lambda o: cross_entropy(o["real"], 1)
-                          + 0.5 * cross_entropy(o["fake"], 0), rest, batch,
+            rest = update("discriminator", rest, batch,
                           jax.random.fold_in(noise, passes) if passes else noise)
-        rest = update("generator", lambda o: cross_entropy(o["fake"], 1), rest, batch,
-                      jax.random.fold_in(noise, 1))
+        rest = update("generator", rest, batch, jax.random.fold_in(noise, 1))
 
     _, (params, other) = run("train.epochs=null", "train.steps=2")
     for name, array in {**mine["discriminator"], **mine["generator"]}.items():
@@ -146,6 +155,7 @@ def test_a_phase_leaves_other_parameters_and_their_statistics_as_they_are():
         assert moved and all(name.startswith("discriminator") for name in moved)
 
 
+@pytest.mark.slow
 def test_several_steps_in_a_call_are_the_same_steps():
     settings = ("train.phases.1.ema=0.9", "train.epochs=1")
     _, one = run(*settings)
