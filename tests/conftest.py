@@ -15,3 +15,18 @@ def _compiled_programs_are_let_go() -> Iterator[None]:
     yield
     if jax := sys.modules.get("jax"):
         jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def compiled_quickly() -> Iterator[None]:
+    """XLA leaves most of its optimisations out, which is half of what compiling takes.
+
+    For modules whose arrays are tiny and whose claims are of values within a tolerance; never
+    where bits are compared that differently compiled programs gave.
+    """
+    import jax
+
+    name = "jax_disable_most_optimizations"
+    jax.config.update(name, True)
+    yield
+    jax.config.update(name, False)

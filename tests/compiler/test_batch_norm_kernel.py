@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from compiler.lower.kernels.batch_norm import batch_norm, plain
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 EPSILON = 1e-5
 
 

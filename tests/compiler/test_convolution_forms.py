@@ -27,6 +27,8 @@ from compiler.lower.kernels.product import product
 from compiler.lower.kernels.recurrent_conv import conv_lstm
 from compiler.lower.kernels.relu import relu
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 ONE = (1, 1)
 SIZES = st.tuples(st.integers(3, 7), st.integers(3, 7))
 PADS = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
@@ -57,13 +59,18 @@ def test_winograd_s_matrices_compute_a_convolution():
 @given(SIZES, PADS)
 def test_winograd_is_the_plain_convolution_and_its_kernel_s_gradient(size, pads):
     with jax.enable_x64(True):
-        x, kernel = arrays((2, *size, 3), (3, 3, 3, 2))
-        y, pull = jax.vjp(lambda x, k: plain(x, k, ONE, pads, ONE), x, kernel)
-        assert distance(winograd.convolve(x, kernel, pads), y) < 1e-13
-        (weight,) = arrays(y.shape)
-        of_input, of_kernel = pull(weight)
-        assert distance(winograd.input_gradient(weight, kernel, pads), of_input) < 1e-13
-        assert distance(winograd.kernel_gradient(x, weight, pads), of_kernel) < 1e-13
+        @jax.jit
+        def pairs(x, kernel, weight):
+            y, pull = jax.vjp(lambda x, k: plain(x, k, ONE, pads, ONE), x, kernel)
+            ours = (winograd.convolve(x, kernel, pads),
+                    winograd.input_gradient(weight, kernel, pads),
+                    winograd.kernel_gradient(x, weight, pads))
+            return list(zip(ours, (y, *pull(weight)), strict=True))
+
+        shape = [n + sum(p) - 2 for n, p in zip(size, pads)]
+        given = arrays((2, *size, 3), (3, 3, 3, 2), (2, *shape, 2))
+        for ours, theirs in pairs(*given):
+            assert distance(ours, theirs) < 1e-13
 
 
 @settings(max_examples=8, deadline=None)
@@ -222,10 +229,14 @@ def test_groups_have_the_plain_convolution_s_value_and_gradients(
     with jax.enable_x64(True):
         x, kernel = arrays((2, *size, groups * channels), (*window, channels, groups * filters))
         rest = stride, pads, dilation, groups
-        y, pull = jax.vjp(lambda x, k: plain(x, k, *rest), x, kernel)
-        found, ours = jax.vjp(lambda x, k: convolve(x, k, *rest), x, kernel)
-        (weight,) = arrays(y.shape)
-        for a, b in zip((found, *ours(weight)), (y, *pull(weight)), strict=True):
+
+        @partial(jax.jit, static_argnums=0)
+        def all_of(f, x, kernel, weight):
+            y, pull = jax.vjp(lambda x, k: f(x, k, *rest), x, kernel)
+            return y, *pull(weight)
+
+        (weight,) = arrays(jax.eval_shape(lambda x, k: plain(x, k, *rest), x, kernel).shape)
+        for a, b in zip(*(all_of(f, x, kernel, weight) for f in (convolve, plain)), strict=True):
             assert distance(a, b) < 1e-13
 
 

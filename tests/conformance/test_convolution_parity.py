@@ -22,6 +22,8 @@ from compiler.lower.tensor import Tensor
 from compiler.ops import operator
 from compiler.types import TensorType
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 FILE = Path(__file__).with_name("convolution_reference.npz")
 # One unit in the last place of float32: an error below it is luck, not precision.
 ULP = 2.0**-23

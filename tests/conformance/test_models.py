@@ -17,6 +17,8 @@ from flax import nnx
 import flaxspec
 from compiler.lower.weights import variables
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 REFERENCE = np.load(Path(__file__).parent / "model_reference.npz")
 MODELS = {
     "vgg": (
@@ -38,9 +40,11 @@ MODELS = {
     ),
     "resnet": ("resnet", {"classes": 5, "image": [40, 40, 3], "depths": [2, 1], "width": 4}),
 }
-# Compiling GoogLeNet takes most of a minute.
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "googlenet" else name
-         for name in MODELS]
+
+
+def names(mark: pytest.MarkDecorator) -> list:
+    """All models; compiling GoogLeNet takes most of a minute."""
+    return [pytest.param(name, marks=mark) if name == "googlenet" else name for name in MODELS]
 
 
 def computed(name: str, dtype: str) -> dict[str, np.ndarray]:
@@ -99,7 +103,7 @@ def compared(name: str, found: dict[str, np.ndarray]):
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names(pytest.mark.slow))
 def test_float64_agrees_to_1e_10(name):
     with jax.enable_x64(True):
         rows = list(compared(name, computed(name, "float64")))
@@ -107,7 +111,7 @@ def test_float64_agrees_to_1e_10(name):
     assert [row for row in rows if not row[1] <= 1e-10] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names(pytest.mark.scores))
 def test_float32_is_as_near_to_float64_as_pytorchs(name):
     rows = list(compared(name, computed(name, "float32")))
     # Where PyTorch happens to be exact, one step of float32 still counts.
