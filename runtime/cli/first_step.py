@@ -13,13 +13,15 @@ from runtime.memory import available
 from runtime.report.listener import Figures, Listener, Stage
 
 # Of the bytes that the plan says a step keeps; XLA takes 0.8 to 3.1 times as many.
-SHARE = 0.9
-# It takes no more than this part of the memory that is free; less than LEAST is not worth it.
+SHARE = 0.8
+# What JAX, its tracing and the compiled program take beside it.
+OTHERS = 2**29
+# It takes no more than this part of the memory that is free; of a step of less than LEAST nothing.
 FREE, LEAST = 0.25, 2**28
 # The heap is made so many times as large, so that nobody has to wait for it to grow meanwhile.
 ROOM = 2
-# Linux's MADV_POPULATE_WRITE, and bytes for each call of it.
-POPULATE, PIECE = 23, 2**25
+# Linux's MADV_POPULATE_WRITE, and bytes for each call of it: nobody maps memory meanwhile.
+POPULATE, PIECE = 23, 2**24
 
 
 class Sooner(Listener):
@@ -29,19 +31,20 @@ class Sooner(Listener):
     looking through it again and again took a second of ResNet-50's.
     """
 
-    def __init__(self, kept: int):
+    def __init__(self, kept: int, held: int):
         """Begin.
 
         Args:
             kept: bytes that a step keeps, as the plan says.
+            held: bytes that weights, gradients and the optimiser take.
         """
         gc.disable()
-        self._kept, self._steps = kept, 0
+        self._kept, self._held, self._steps = kept, held, 0
 
     def stage(self, stage: Stage) -> None:
         """JAX is there: as it goes on alone, the kernel can use another core."""
         if (stage.name, stage.note) == ("start", "cpu") and stage.seconds is not None:
-            size = touched(self._kept, os.environ, available())
+            size = touched(self._kept, self._held, os.environ, available())
             if size:
                 threading.Thread(target=touch, args=(size,), daemon=True).start()
 
@@ -56,17 +59,19 @@ class Sooner(Listener):
         gc.enable()
 
 
-def touched(kept: int, environment: Mapping[str, str], free: int) -> int:
+def touched(kept: int, held: int, environment: Mapping[str, str], free: int) -> int:
     """How many bytes to ready: none where a freed block would go back to the system.
 
     Args:
         kept: bytes that a step keeps, as the plan says.
+        held: bytes that weights, gradients and the optimiser take; a run begins with a copy.
         environment: has the settings that keep what is freed, or not.
         free: bytes that the machine has left.
     """
-    size = int(min(SHARE * kept, FREE * free))
     stays = all(environment.get(name) == value for name, value in SETTINGS.items())
-    return size if stays and size >= LEAST else 0
+    if not stays or SHARE * kept < LEAST:
+        return 0
+    return int(min(SHARE * kept + 2 * held + OTHERS, FREE * free))
 
 
 def touch(size: int) -> None:

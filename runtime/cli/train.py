@@ -17,7 +17,7 @@ from runtime.cli.first_step import Sooner
 from runtime.cli.terminal import short, show, size_of
 from runtime.execution import Wish, execute
 from runtime.folder import make_folder
-from runtime.memory import available
+from runtime.memory import available, held
 from runtime.report.listener import stage
 from runtime.run import plan_of, prepare
 
@@ -94,8 +94,9 @@ def compile_and_train(
         startup.prepare(device)
         folder = _folder(out, prepared.program.name, resume)
         command = shlex.join(["compile-and-train", *sys.argv[1:]])
-        sooner = Sooner(plan.totals.activation_bytes["training"]
-                        // prepared.training.train.accumulate)
+        recipe = prepared.training.train
+        sooner = Sooner(plan.totals.activation_bytes["training"] // recipe.accumulate,
+                        held(plan, recipe))
         with on_signals() as stop:
             execute(prepared, folder, command, [terminal, sooner],
                     Wish(resume, reschedule, device, stop))

@@ -60,14 +60,14 @@ def test_a_recipe_may_ask_for_plain_kernels():
 
 
 def test_memory_is_readied_only_where_it_stays_and_is_there():
-    assert 2**30 > touched(2**30, SETTINGS, 2**40) > 2**29
-    assert touched(2**30, {}, 2**40) == 0
-    assert touched(2**30, SETTINGS, LEAST) == 0
-    assert touched(2**40, SETTINGS, 2**32) < 2**31
+    assert 2**31 > touched(2**30, 2**20, SETTINGS, 2**40) > 2**30
+    assert touched(2**30, 2**20, {}, 2**40) == 0
+    assert touched(LEAST, 2**20, SETTINGS, 2**40) == 0
+    assert touched(2**40, 2**20, SETTINGS, 2**32) == 2**30
 
 
 def test_garbage_is_collected_again_from_the_second_step():
-    sooner = Sooner(0)
+    sooner = Sooner(0, 0)
     try:
         sooner.step(5, dict)
         assert not gc.isenabled()
@@ -78,5 +78,5 @@ def test_garbage_is_collected_again_from_the_second_step():
 
 
 def test_garbage_is_collected_again_after_a_run_that_made_no_step():
-    Sooner(0).close()
+    Sooner(0, 0).close()
     assert gc.isenabled()
