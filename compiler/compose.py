@@ -90,7 +90,7 @@ class Composer:
         """
         documents = 0
         try:
-            for event in _events(self.draft.text):
+            for event in events(self.draft.text):
                 match event:
                     case yaml.ScalarEvent():
                         self._scalar(event)
@@ -327,7 +327,12 @@ def _key_text(key: Scalar) -> str:
     return key.text.strip("\"'")
 
 
-def _events(text: str) -> Iterator[Any]:
+def events(text: str) -> Iterator[Any]:
+    """The events of PyYAML for a text, by libyaml where that is there.
+
+    Raises:
+        MarkedYAMLError: the text is no YAML.
+    """
     reader = _READER(text)
     try:
         while reader.check_event():

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-_READER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+from compiler.compose import events
+
 _PROPERTY = re.compile(r"&[^\s,\[\]{}]+|!<[^>\s]*>|![^\s,\[\]{}]*")
 
 
@@ -150,7 +151,7 @@ class _Reader:
     _done: int = 0  # all before it has been read
 
     def run(self) -> None:
-        for event in _events(self.text):
+        for event in events(self.text):
             match event:
                 case yaml.DocumentStartEvent() if event.explicit:
                     self._gap(event.end_mark.index)
@@ -418,12 +419,3 @@ def _mark_apart(group: Group, apart: set[int]) -> None:
 def _keeps(text: str) -> bool:
     """Whether a block of text keeps the line breaks at its end: `|+`."""
     return "+" in re.split(r"[ \t\n]", text, maxsplit=1)[0]
-
-
-def _events(text: str) -> Iterator[Any]:
-    reader = _READER(text)
-    try:
-        while reader.check_event():
-            yield reader.get_event()
-    finally:
-        reader.dispose()
