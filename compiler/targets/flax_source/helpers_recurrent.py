@@ -268,13 +268,8 @@ STEP
         return h, RESULT
 '''
 
-CONV_LSTM = '''
-class ConvLSTM(nnx.Module):
-    """The convolutional LSTM of Shi et al. (2015): images over time, padded to keep their size.
-
-    It reads (batch, time, space..., features). A step behind a row's end changes nothing.
-    """
-
+# How both kinds of the convolutional LSTM begin.
+_CONV_LSTM_BEGINS = '''\
     def __init__(
         self,
         features,
@@ -296,7 +291,16 @@ class ConvLSTM(nnx.Module):
             bias = jnp.zeros(4 * filters).at[filters : 2 * filters].set(forget_bias)
             self.bias = nnx.Param(bias)
 
-    def __call__(self, x, lengths=None, initial=None):
+'''
+
+CONV_LSTM = '''
+class ConvLSTM(nnx.Module):
+    """The convolutional LSTM of Shi et al. (2015): images over time, padded to keep their size.
+
+    It reads (batch, time, space..., features). A step behind a row's end changes nothing.
+    """
+
+''' + _CONV_LSTM_BEGINS + '''    def __call__(self, x, lengths=None, initial=None):
         batch, time, *space, features = x.shape
         real = jnp.arange(time)[:, None] < (time if lengths is None else lengths)
         rank = len(space)
@@ -325,28 +329,7 @@ CONV_LSTM_CELL = '''
 class ConvLSTMCell(nnx.Module):
     """One step of the convolutional LSTM; its state is the output h and the cell c."""
 
-    def __init__(
-        self,
-        features,
-        filters,
-        kernel,
-        *,
-        use_bias=True,
-        forget_bias=1.0,
-        kernel_init=by_gate(nnx.initializers.lecun_normal(), 4),
-        recurrent_init=by_gate(nnx.initializers.orthogonal(), 4),
-        rngs,
-    ):
-        self.filters = filters
-        shape = (*kernel, features, 4 * filters)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), shape))
-        shape = (*kernel, filters, 4 * filters)
-        self.recurrent_kernel = nnx.Param(recurrent_init(rngs.params(), shape))
-        if use_bias:
-            bias = jnp.zeros(4 * filters).at[filters : 2 * filters].set(forget_bias)
-            self.bias = nnx.Param(bias)
-
-    def __call__(self, x, state=None):
+''' + _CONV_LSTM_BEGINS + '''    def __call__(self, x, state=None):
         """x (batch, space..., features) and the state before -> the output, the state after."""
         zeros = jnp.zeros((*x.shape[:-1], 2 * self.filters), x.dtype)
         h, c = cut_state(zeros if state is None else state, (self.filters,) * 2)
