@@ -86,10 +86,8 @@ def _table(plan: Plan, depth: int | None) -> list[str]:
 
 
 def _cells(deep: int, branch: Branch, folded: bool) -> tuple[str, ...]:
-    rows, times = list(branch.rows()), branch.times
-    params = times * sum(row.params for row in rows)
-    macs = times * sum(row.macs for row in rows)
-    label = "  " * deep + branch.label + (f"  ×{times}" if times > 1 else "")
+    params, macs = branch.parameters, branch.macs
+    label = "  " * deep + branch.label + (f"  ×{branch.times}" if branch.times > 1 else "")
     return (label, described(branch, folded), str(branch.last.output),
             f"{params:,}" if params else "", short(macs) if macs else "")
 

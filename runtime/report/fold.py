@@ -49,6 +49,16 @@ class Branch:
             yield self.row
 
     @property
+    def parameters(self) -> int:
+        """How many parameters all of its `times` have."""
+        return self.times * sum(row.params for row in self.rows())
+
+    @property
+    def macs(self) -> int:
+        """The multiply-accumulates of all of its `times`, for one example."""
+        return self.times * sum(row.macs for row in self.rows())
+
+    @property
     def last(self) -> Row:
         """The layer whose output flows on."""
         rows = list(self.rows())

@@ -165,9 +165,7 @@ def _plan(plan: Plan) -> str:
     depth = fitting_depth(branches, PLAN_LINES)
     rows = []
     for deep, branch in unfolded(branches, depth):
-        inside = list(branch.rows())
-        params = branch.times * sum(row.params for row in inside)
-        macs = branch.times * sum(row.macs for row in inside)
+        params, macs = branch.parameters, branch.macs
         times = f"  ×{branch.times}" if branch.times > 1 else ""
         rows.append(["  " * deep + branch.label + times, described(branch, deep == depth - 1),
                      str(branch.last.output), f"{params:,}" if params else "",

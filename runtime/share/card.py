@@ -172,9 +172,7 @@ def _architecture(told: Told) -> list[str]:
     depth = fitting_depth(branches, TABLE_LINES)
     rows = []
     for deep, branch in unfolded(branches, depth):
-        inside = list(branch.rows())
-        params = branch.times * sum(row.params for row in inside)
-        macs = branch.times * sum(row.macs for row in inside)
+        params, macs = branch.parameters, branch.macs
         times = f" ×{branch.times}" if branch.times > 1 else ""
         rows.append(["\N{NO-BREAK SPACE}" * 2 * deep + _text(branch.label + times),
                      _text(described(branch, deep == depth - 1)), str(branch.last.output),
