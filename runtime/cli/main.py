@@ -27,6 +27,15 @@ Set = Annotated[list[str], typer.Option(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Length = Annotated[int | None, typer.Option(
     min=1, help="Steps to assume for a length that the spec leaves open.", metavar="N")]
+# What two networks are compared with.
+First = Annotated[str, typer.Argument(
+    metavar="A", help="A YAML file or a zoo name, `:VARIANT` behind it if you like; a run; "
+                      "a bundle.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="Another one.")]
+SetA = Annotated[list[str], typer.Option(
+    "--set-a", help="A value to set in A alone.", metavar="PATH=VALUE")]
+SetB = Annotated[list[str], typer.Option(
+    "--set-b", help="A value to set in B alone.", metavar="PATH=VALUE")]
 STAGES = ("tree", "resolved", "graph", "optimised", "inference", "module", "hlo")
 
 
@@ -100,15 +109,8 @@ def _lengths(value: str) -> str:
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(
-        metavar="A", help="A YAML file or a zoo name, `:VARIANT` behind it if you like; a run; "
-                          "a bundle.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    set_: Set = [],  # noqa: B006
-    set_a: Annotated[list[str], typer.Option(
-        "--set-a", help="A value to set in A alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
-    set_b: Annotated[list[str], typer.Option(
-        "--set-b", help="A value to set in B alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
+    first: First, second: Second,
+    set_: Set = [], set_a: SetA = [], set_b: SetB = [],  # noqa: B006
     length: Length = None, json: Json = False,
 ) -> None:
     """Compare two networks and recipes, layer by layer.
@@ -122,15 +124,8 @@ def diff(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(
-        metavar="A", help="A YAML file or a zoo name, `:VARIANT` behind it if you like; a run; "
-                          "a bundle.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    set_: Set = [],  # noqa: B006
-    set_a: Annotated[list[str], typer.Option(
-        "--set-a", help="A value to set in A alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
-    set_b: Annotated[list[str], typer.Option(
-        "--set-b", help="A value to set in B alone.", metavar="PATH=VALUE")] = [],  # noqa: B006
+    first: First, second: Second,
+    set_: Set = [], set_a: SetA = [], set_b: SetB = [],  # noqa: B006
     length: Length = None,
     lengths: Annotated[str, typer.Option(
         help="Open lengths to tell figures for.", metavar="N,N,…",
