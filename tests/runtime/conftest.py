@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -88,6 +89,27 @@ def compile_and_train(
         with pytest.raises(SystemExit) as stop:
             cli.main()
         out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def flaxspec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `flaxspec` in an empty folder: (status, stdout, stderr)."""
+    import runtime.cli.main as cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["flaxspec", *map(str, arguments)])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
         return stop.value.code, out, err
 
     return call

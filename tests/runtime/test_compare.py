@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from compiler.character import character, grows
 from compiler.diagnostics import Report
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import make_plan
-from runtime.cli import main as cli
 
 Run = Callable[..., tuple[int, str, str]]
 HEAD = "flaxspec: 1\ninputs: {x: {axes: [time, channels], shape: [any, 4]}}\nmodel:\n"
@@ -29,22 +28,11 @@ model:
 
 
 @pytest.fixture
-def compare(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> Run:
+def compare(flaxspec: Run) -> Run:
     """Run `flaxspec compare`: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
     for name, text in (("conv", CONV), ("lstm", LSTM), ("shared", SHARED)):
         Path(f"{name}.yaml").write_text(text, encoding="utf-8")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flaxspec", "compare", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+    return partial(flaxspec, "compare")
 
 
 def plan_of(folder: Path, text: str, length: int):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runtime.cli import main as cli
 from runtime.cli.diff import ranged
 
 BASE = """\
@@ -34,21 +33,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def diff(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> Run:
+def diff(flaxspec: Run) -> Run:
     """Run `flaxspec diff`: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flaxspec", "diff", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return stop.value.code, captured.out, captured.err
-
-    return run
+    return partial(flaxspec, "diff")
 
 
 def layers(diff: Run, old: str, new: str) -> list[tuple[Any, ...]]:

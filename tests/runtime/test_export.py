@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from safetensors.numpy import load_file, save_file
 
 from compiler.diagnostics import Report, SpecError
 from compiler.targets.onnx.model import onnx_model, save
-from runtime.cli import main as cli
 from runtime.data.dataset import Scale
 from runtime.export import onnx_file, stablehlo_file
 from runtime.export.compare import compared, random_feed
@@ -261,21 +261,9 @@ def test_a_length_that_stablehlo_cannot_leave_open_is_refused_with_its_place(
 
 
 @pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> Callable[..., tuple[int, str, str]]:
+def run(flaxspec: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
     """Run `flaxspec export` with arguments in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flaxspec", "export", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return stop.value.code, captured.out, captured.err
-
-    return run
+    return partial(flaxspec, "export")
 
 
 def test_a_run_goes_out_with_its_labels_and_is_compared_on_its_own_examples(

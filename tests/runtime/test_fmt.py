@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-
-from runtime.cli import main as cli
 
 MESSY = "flaxspec: 1\nmodel:\n- conv: {filters: =max(8, 4),kernel: 3}  # wide\n-   relu\n"
 NEAT = 'flaxspec: 1\nmodel:\n  - conv: {filters: "=max(8, 4)", kernel: 3}  # wide\n  - relu\n'
@@ -20,22 +17,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def fmt(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> Run:
+def fmt(flaxspec: Run) -> Run:
     """Run `flaxspec fmt` in an empty folder: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flaxspec", "fmt", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return stop.value.code, captured.out, captured.err
-
-    return run
+    return partial(flaxspec, "fmt")
 
 
 def test_a_file_is_written_in_place_with_its_mode(fmt: Run) -> None:

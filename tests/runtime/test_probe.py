@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -15,7 +15,6 @@ from compiler.diagnostics import Report
 from compiler.lower.build import build_model
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import make_plan
-from runtime.cli import main as cli
 from runtime.probing import Subject, activity, backward, effective_field
 from runtime.step import PureModel
 from runtime.stopwatch import random_input
@@ -102,18 +101,13 @@ def test_dead_units_and_saturated_states_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("json_wanted", [True, False])
 def test_several_models_stand_side_by_side(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-        json_wanted: bool) -> None:
-    monkeypatch.chdir(tmp_path)
+        flaxspec: Callable[..., tuple[int, str, str]], json_wanted: bool) -> None:
     for cell in ("rnn", "lstm"):
         Path(f"{cell}.yaml").write_text(HEAD + f"  - {cell}: {{units: 4, return: last}}\n",
                                         encoding="utf-8")
     arguments = ["probe", "rnn.yaml", "lstm.yaml", "--examples", "3", "-o", "page.html"]
-    monkeypatch.setattr(sys, "argv", ["flaxspec", *arguments, *(["--json"] * json_wanted)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    out = capsys.readouterr().out
-    assert not ended.value.code and "<svg" in Path("page.html").read_text(encoding="utf-8")
+    status, out, _ = flaxspec(*arguments, *(["--json"] * json_wanted))
+    assert not status and "<svg" in Path("page.html").read_text(encoding="utf-8")
     if json_wanted:
         models = json.loads(out)["models"]
         assert [len(m["gradient"]["norms"]) for m in models] == [12, 12]
