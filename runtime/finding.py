@@ -49,6 +49,15 @@ def find(run: str | Path) -> Path:
     return folder
 
 
+def run_folder(reference: str) -> Path | None:
+    """The folder of a run, finished or not, by its path or its name in `runs/`; None for others."""
+    for folder in (Path(reference), Path("runs") / reference):
+        # `Path.is_file` would fail for what is too long for a name.
+        if os.path.isfile(folder / files.SPEC):
+            return folder
+    return None
+
+
 def summary(folder: Path) -> dict[str, Any]:
     """The summary of a run; {} where it is not finished or damaged."""
     try:

@@ -15,7 +15,7 @@ import numpy as np
 from compiler.graph import Graph
 from compiler.lower.build import build_model
 from compiler.passes import optimise
-from compiler.types import TensorType
+from runtime.random_inputs import random_input
 from runtime.step import PureModel
 
 # A figure is the median of so many calls, after one that compiles.
@@ -59,16 +59,6 @@ def taken(graph: Graph, length: int, batch: int, seed: int = 0) -> Taken:
     key = jax.random.key(seed)
     return Taken(_median(jax.jit(lambda p, i, k: run(p, i, k, False)), params, inputs, key),
                  _median(jax.jit(jax.value_and_grad(loss)), params, inputs, key))
-
-
-def random_input(kind: TensorType, length: int, batch: int, rng: np.random.Generator) -> np.ndarray:
-    """Random examples of a type: (batch, *axes); normal numbers, or any index of the vocabulary."""
-    shape = (batch, *(size if isinstance(size, int) else length for size in kind.shape))
-    if kind.dtype == "bool":
-        return rng.random(shape) < 0.5
-    if kind.dtype == "int":
-        return rng.integers(0, kind.vocabulary or 2, shape, dtype=np.int32)
-    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def _median(function: Callable[..., Any], *arguments: Any) -> float:

@@ -19,6 +19,7 @@ from compiler.targets.matching import Part, parts
 from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, say, short, show, size_of
 from runtime.difference import different_values, recipe_values
+from runtime.finding import run_folder
 from runtime.folder import SPEC
 from runtime.identity import recipe_hash
 from runtime.recipe import is_recipe, read_training
@@ -124,9 +125,8 @@ def found_spec(reference: str) -> tuple[str, str]:
     """(the spec, its variant) that a reference names."""
     if names_bundle(reference):
         return reference, ""
-    for folder in (Path(reference), Path("runs") / reference):
-        if (folder / SPEC).is_file():
-            return str(folder / SPEC), ""
+    if (folder := run_folder(reference)) is not None:
+        return str(folder / SPEC), ""
     if not Path(reference).exists() and (match := _VARIANT.fullmatch(reference)):
         return match[1], match[2]
     return reference, ""

@@ -14,6 +14,7 @@ from compiler.targets.drawing.opening import FITTING, opened
 from compiler.targets.drawing.scene import make_scene
 from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, say, show
+from runtime.finding import run_folder
 from runtime.folder import SPEC
 
 Writer = Callable[[Scene, frozenset[int], str], str]
@@ -87,9 +88,9 @@ def _refuse_others(out: Path) -> None:
 
 
 def _of_run(spec: str) -> str:
-    """The spec of a run, where a folder is named."""
-    folder = Path(spec)
-    return str(folder / SPEC) if (folder / SPEC).is_file() else spec
+    """The spec of a run, where one is named."""
+    folder = run_folder(spec)
+    return spec if folder is None else str(folder / SPEC)
 
 
 def _scene(request: Request, length: int | None, report: Report) -> Scene:

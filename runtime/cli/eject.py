@@ -15,6 +15,7 @@ from compiler.version import VERSION
 from runtime.asking import request
 from runtime.cli.terminal import DEFAULT_LENGTH, say, short, show
 from runtime.cli.writing import write_text
+from runtime.finding import run_folder
 from runtime.folder import SPEC, WEIGHTS
 
 
@@ -29,7 +30,7 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, out: Path | None
         raise SpecError([diagnostic(
             "F0807", f"`{out}` is there already", help="choose another name with `-o`, or remove "
             "it: what you changed in it would be lost")])
-    folder = _run_folder(spec)
+    folder = run_folder(spec)
     report = Report()
     asked = request(str(folder / SPEC) if folder else spec, variant, assignments)
     program = make_program(asked, report)
@@ -49,14 +50,6 @@ def run(spec: str, variant: str, assignments: Sequence[str], *, out: Path | None
     lines, classes = text.count("\n"), text.count("\nclass ")
     say(f"{out}: {lines:,} lines, {classes} {'class' if classes == 1 else 'classes'}, "
         f"{plan.totals.params:,} parameters")
-
-
-def _run_folder(spec: str) -> Path | None:
-    """The folder of a run that is named, by its path or by its name in `runs/`."""
-    for folder in (Path(spec), Path("runs") / spec):
-        if (folder / SPEC).is_file():
-            return folder
-    return None
 
 
 def _source(spec: str, variant: str, assignments: Sequence[str]) -> str:

@@ -20,12 +20,14 @@ from runtime.asking import request
 from runtime.cli.diff import found_spec
 from runtime.cli.terminal import DEFAULT_LENGTH, bold, columns, say, show
 from runtime.cli.writing import write_text
-from runtime.finding import find
+from runtime.finding import find, run_folder
 from runtime.folder import SPEC, finite
 from runtime.probing import Backward, Field, Findings, Share, Subject, probe
-from runtime.saved import batches, load
+from runtime.random_inputs import random_input
+from runtime.run import prepare
+from runtime.saved import batches, load_from
+from runtime.share.reference import names_bundle
 from runtime.step import PureModel
-from runtime.stopwatch import random_input
 
 # Distances that the table of gradients has.
 DISTANCES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -77,7 +79,7 @@ def run(
 
 def _subject(reference: str, sets: Sequence[str], examples: int, length: int,
              seed: int) -> Subject:
-    if _is_run(reference):
+    if names_bundle(reference) or run_folder(reference) is not None:
         if sets:
             raise SpecError([diagnostic(
                 "F0720", f"`--set` changes a spec, and `{reference}` is a finished run",
@@ -102,19 +104,16 @@ def _subject(reference: str, sets: Sequence[str], examples: int, length: int,
         arrays, trained=program.weights_file is not None)
 
 
-def _is_run(reference: str) -> bool:
-    return any((folder / SPEC).is_file() for folder in (Path(reference), Path("runs") / reference))
-
-
 def _of_run(reference: str, examples: int) -> Subject:
-    """A finished run, on examples of its validation part, or of its test part."""
-    trained = load(reference)
+    """A finished run or a bundle, on examples of its validation part, or of its test part."""
+    folder = find(reference)
+    prepared = prepare(folder / SPEC, Report())
+    trained = load_from(folder, prepared)
     data = trained.training.data.load()
     part = next((p for p in (data.validation, data.test, data.train) if p.size), data.train)
     batch = next(batches(part.take(np.arange(min(examples, part.size))), examples))
-    known = {name: kind for name, kind in batch.arrays.items()}
-    inputs = trained.pure.inputs
-    arrays = {name: np.asarray(known[of]) for name, of in inputs.items()}
+    inputs = trained.inputs
+    arrays = {name: np.asarray(batch.arrays[of]) for name, of in inputs.items()}
     lengths = {name: np.asarray(batch.lengths[of]) for name, of in inputs.items()
                if of in batch.lengths}
     key = jax.random.key(0)
@@ -125,13 +124,11 @@ def _of_run(reference: str, examples: int) -> Subject:
         return trained.pure.run(trained.params, trained.rest, changed, training=False, key=key,
                                 watch=watch)[0]
 
-    graph = trained.model._graph
-    steps = {v.name: arrays[v.name].shape[1] for v in graph.inputs if "time" in v.type.axes}
-    prepared = trained.model._graph if not unknown_inputs(graph) else None
-    if prepared is None:
-        program = make_program(request(str(find(reference) / SPEC), "", ()), Report())
-        prepared = graph_of(program, Report(), length=max(steps.values(), default=DEFAULT_LENGTH))
-    return Subject(Path(reference).name, graph, make_plan(prepared), asked, arrays, lengths, True)
+    graph = sized = trained.model.graph
+    if unknown_inputs(graph):
+        steps = [arrays[v.name].shape[1] for v in graph.inputs if "time" in v.type.axes]
+        sized = graph_of(prepared.program, Report(), length=max(steps, default=DEFAULT_LENGTH))
+    return Subject(Path(reference).name, graph, make_plan(sized), asked, arrays, lengths, True)
 
 
 # ----------------------------------------------------------------------------------- as text

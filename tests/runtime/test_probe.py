@@ -16,8 +16,8 @@ from compiler.lower.build import build_model
 from compiler.pipeline import Request, graph_of, make_program
 from compiler.plan import make_plan
 from runtime.probing import Subject, activity, backward, effective_field
+from runtime.random_inputs import random_input
 from runtime.step import PureModel
-from runtime.stopwatch import random_input
 
 HEAD = "flaxspec: 1\ninputs: {x: {axes: [time, channels], shape: [12, 4]}}\nmodel:\n"
 WORDS = "flaxspec: 1\ninputs: {x: {kind: tokens, vocabulary: 9, length: 12}}\nmodel:\n"

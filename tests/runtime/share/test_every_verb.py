@@ -38,7 +38,7 @@ READING = {
 OF_RUNS = {
     "pack": "pack {} -o out/x.zip", "pull": "pull {} -o out/pulled", "push": "push {} out/shelf/",
     "weights": "weights {}", "weights out": "weights {} -o out/x.pth",
-    "predict": "predict {} own.npy", "evaluate": "evaluate {}",
+    "predict": "predict {} own.npy", "evaluate": "evaluate {}", "probe": "probe {} --examples 4",
     "export onnx": "export {} --to onnx -o out/x.onnx",
     "export stablehlo": "export {} --to stablehlo -o out/x.stablehlo",
     "export torch": "export {} --to torch -o out/y.pth",
