@@ -6,13 +6,14 @@ to that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from compiler.graph import Call, Graph, Node, Value, active, walk
+from compiler.lower.context import replacing
 from compiler.ops.base import Operator
 from runtime.batch import Batch
 from runtime.saved import Trained
@@ -143,14 +144,8 @@ def _at_layer(
         (batch, *axes) each.
     """
     def outputs(change: Callable[[jax.Array], jax.Array]) -> jax.Array:
-        def watch(found: str, arrays: Iterable[jax.Array]) -> list[jax.Array] | None:
-            if found != path:
-                return None
-            first, *others = arrays
-            return [change(first), *others]
-
         said, _ = trained.pure.run(params, rest, batch, training=False, key=jax.random.key(0),
-                                   watch=watch)
+                                   watch=replacing(path, change))
         return said[trained.task.chosen(said)].array
 
     kinds: list[jax.ShapeDtypeStruct] = []

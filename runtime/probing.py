@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from compiler.graph import Graph, walk
-from compiler.lower.context import Watch
+from compiler.lower.context import Watch, replacing
 from compiler.lower.tensor import Tensor
 from compiler.ops.base import Operator
 from compiler.plan import Plan, Reach
@@ -148,8 +148,11 @@ def backward(subject: Subject, seed: int = 0) -> Backward | None:
     key = jax.random.key(seed)
 
     def summed(shift: jax.Array) -> jax.Array:
-        outputs = run(arrays | ({name: arrays[name] + shift} if path is None else {}),
-                      None if path is None else _shifting(path, shift))
+        def shifted(array: jax.Array) -> jax.Array:
+            return array + shift.astype(array.dtype)
+
+        outputs = (run(arrays | {name: arrays[name] + shift}, None) if path is None else
+                   run(arrays, replacing(path, shifted)))
         said = outputs["output"]
         found = said.array.astype(jnp.float32)
         if "time" in said.axes:
@@ -186,16 +189,6 @@ def _source(subject: Subject) -> tuple[str, str | None] | None:
             named = next((v.name for v in given if "time" in v.type.axes), given[0].name)
             return named, path
     return None
-
-
-def _shifting(path: str, shift: jax.Array) -> Watch:
-    def watch(found: str, arrays: Iterable[jax.Array]) -> list[jax.Array] | None:
-        if found != path:
-            return None
-        first, *others = arrays
-        return [first + shift.astype(first.dtype), *others]
-
-    return watch
 
 
 def _shape_of(subject: Subject, arrays: Mapping[str, jax.Array], path: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ two of them can be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 
 from compiler.diagnostics import SpecError, diagnostic, nearest
 from compiler.graph import Call, Graph, Value, active
+from compiler.lower.context import replacing
 from compiler.lower.module import Model
 from compiler.ops.noise import Random
 from runtime.batch import Batch
@@ -186,12 +187,7 @@ class Sampler:
         if self.classes:
             arrays[self.task.label] = classes
 
-        def watch(path: str, found: Iterable[jax.Array]) -> list[jax.Array] | None:
-            if path != self.latent.path:
-                return None
-            (drawn,) = found
-            return [latents.astype(drawn.dtype)]
-
+        watch = replacing(self.latent.path, lambda drawn: latents.astype(drawn.dtype))
         batch = Batch(arrays, {}, jnp.ones(len(latents), bool))
         # What the pictures do not depend on, such as an encoder, is not computed at all.
         outputs, _ = self._pure.run(

@@ -13,6 +13,22 @@ import jax
 Watch = Callable[[str, Iterable[jax.Array]], Sequence[jax.Array] | None]
 
 
+def replacing(path: str, change: Callable[[jax.Array], jax.Array]) -> Watch:
+    """A watch that puts something else in the place of what comes first out of one layer.
+
+    Args:
+        path: the layer.
+        change: gives the other array of what came out.
+    """
+    def watch(found: str, arrays: Iterable[jax.Array]) -> Sequence[jax.Array] | None:
+        if found != path:
+            return None
+        first, *others = arrays
+        return [change(first), *others]
+
+    return watch
+
+
 @dataclass(frozen=True)
 class Context:
     """The phase, randomness and settings of one pass through a model.
