@@ -61,6 +61,7 @@ class Plan:
     def request(self) -> dict[str, Any]:
         """What must be the same for a sweep to go on."""
         return {"variant": self.variant, "set": list(self.assignments), "metric": self.metric,
+                "goal": "highest" if self.highest else "lowest",
                 "space": {path: values.model_dump() for path, values in self.search.space.items()}}
 
 

@@ -10,16 +10,15 @@ from typing import Any
 
 from compiler.diagnostics import Report, SpecError, diagnostic
 from compiler.modifiers import MODIFIERS
-from compiler.parse import parse
-from compiler.source import Source
+from compiler.parse import parse, read_source
 from compiler.tree import plain
 from runtime.cli.terminal import bold, columns, short, width
 from runtime.folder import METRICS, SPEC, SUMMARY, finite
 from runtime.report.console import figure, span
 
-# Sections of a spec that say what was trained and how; the others do not change a result.
 # Of a comparison: the least columns for a value, and the most for the name of one.
 VALUE, NAME = 14, 40
+# Sections of a spec that do not change a result.
 DEAD = ("name", "summary", "source", "facts", "flaxspec", "search")
 
 
@@ -184,8 +183,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _spec(folder: Path) -> Any:
-    text = (folder / SPEC).read_text(encoding="utf-8")
-    return plain(parse(Source(str(folder / SPEC), text), Report()))
+    return plain(parse(read_source(folder / SPEC), Report()))
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

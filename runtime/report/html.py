@@ -51,7 +51,8 @@ def write_report(
     record = Record(
         prepared.program.name, prepared.program.document.summary or "",
         read_events(folder / files.METRICS), content(files.SUMMARY), content(files.ENVIRONMENT),
-        (folder / files.SPEC).read_text(encoding="utf-8"), plan, prepared.graph,
+        # Somebody may have changed it since, and saved it otherwise than as UTF-8.
+        (folder / files.SPEC).read_text(encoding="utf-8", errors="replace"), plan, prepared.graph,
         evidence(trained, dataset, details), "test" if dataset.test.size else "validation")
     text = report(record)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from compiler.diagnostics import SpecError
 from runtime import sweep
+from runtime.folder import write_json
 from runtime.report.sweep import ranked, sweep_page
 from runtime.sweep import Trial, best
 
@@ -74,6 +76,18 @@ def test_a_sweep_makes_its_trials_and_goes_on_after_it_was_cut_off(
         assert not (own / "report.html").exists()
     with pytest.raises(SpecError, match="F0823"):
         sweep.run(plan(recipe, "train.epochs=2"), folder, lambda *_: None, resume=True)
+
+
+def test_a_sweep_goes_on_with_the_goal_it_began_with(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    write_json(tmp_path / sweep.REQUEST, plan(recipe, "search.metric=accuracy").request)
+    other = plan(recipe, "search.metric=accuracy", "search.goal=lowest")
+    with pytest.raises(SpecError) as error:
+        sweep.run(replace(other, assignments=("search.metric=accuracy",)), tmp_path,
+                  lambda *_: None, resume=True)
+    (told,) = error.value.diagnostics
+    assert told.code == "F0823" and told.headline.endswith("is a sweep with another `goal`")
+    assert told.notes == ('then: "highest"', 'now: "lowest"')
 
 
 @pytest.mark.slow

@@ -279,6 +279,16 @@ def test_other_models_and_data_are_told_in_short_on_a_screen_of_80_columns(
     assert rate.split()[-2:] == ["0.01", "0.5"]
 
 
+def test_a_spec_of_a_run_that_is_no_text_any_more_is_a_diagnostic(
+    run: Run, copied: Callable[..., Path],
+) -> None:
+    copied("one")
+    spoilt = copied("two") / "spec.yaml"
+    spoilt.write_bytes(spoilt.read_bytes() + b"# \xff\n")
+    status, _, err = run("runs", "one", "two")
+    assert status == 2 and "error[F0104]" in err and "two/spec.yaml" in err
+
+
 def test_no_runs_and_no_run_of_that_name_are_diagnostics(run: Run) -> None:
     assert "error[F0810]" in run("runs").err
     status, _, err = run("runs", "one", "two")
