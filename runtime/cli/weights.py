@@ -16,6 +16,7 @@ from compiler.weights.save import weights_to
 from runtime import folder as files
 from runtime.asking import request, spec_of
 from runtime.cli.terminal import bold, columns, pairs, show
+from runtime.finding import run_folder
 from runtime.share.reference import names_bundle
 
 SHOWN = 12  # rows that are printed where nobody asks for all
@@ -30,6 +31,7 @@ def run(
     Raises:
         SpecError: the spec has errors, the file does not fit, or nothing can be written.
     """
+    asked = spec
     spec, path = _of_run(spec, file)
     if out is not None and out.exists():
         raise SpecError([diagnostic("F0807", f"`{out}` is there already",
@@ -56,7 +58,9 @@ def run(
     if json:
         print(json_.dumps(_as_json(path, loaded, out), indent=2, ensure_ascii=False))
         return
-    print("\n".join([*_summary(path, loaded), "", *_table(path, loaded, every), "",
+    # Where a bundle is kept that was unpacked for this says nothing to its user.
+    where = f"{path.name} of {asked}" if file is None and names_bundle(asked) else str(path)
+    print("\n".join([*_summary(where, loaded), "", *_table(path, loaded, every), "",
                      _written(out, arrays, to)]))
 
 
@@ -68,21 +72,19 @@ def _fitting(out: Path | None) -> str:
 
 def _of_run(spec: str, file: str | None) -> tuple[str, Path | None]:
     """The spec and the weights of a run's folder, or what was given."""
-    folder = Path(spec_of(spec)).parent if names_bundle(spec) else Path(spec)
-    if not folder.is_dir() and (Path("runs") / spec / files.SPEC).exists():
-        folder = Path("runs") / spec
+    folder = Path(spec_of(spec)).parent if names_bundle(spec) else run_folder(spec)
     path = Path(file) if file is not None else None
-    if (folder / files.SPEC).exists():
-        return str(folder / files.SPEC), path or folder / files.WEIGHTS
-    return spec, path
+    if folder is None:
+        return spec, path
+    return str(folder / files.SPEC), path or folder / files.WEIGHTS
 
 
-def _summary(path: Path, loaded: Loaded) -> list[str]:
+def _summary(where: str, loaded: Loaded) -> list[str]:
     """What was mapped, missing and left over, in a few lines."""
     left = ", ".join(_modules(loaded.left)) or "nothing"
     added = sum(row.added for row in loaded.rows)
     return pairs([
-        ("file", f"{path}, with {loaded.whose.rstrip(',')} names"),
+        ("file", f"{where}, with {loaded.whose.rstrip(',')} names"),
         ("mapped", f"{len(loaded.arrays):,} arrays, {loaded.numbers:,} numbers"
          + (f"; {added} second biases were added to the first" if added else "")),
         ("missing", "nothing"),
