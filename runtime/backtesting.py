@@ -150,7 +150,8 @@ def judged(trained: Trained) -> Fold:
     """The forecasts of a finished run from every origin of its test part.
 
     Raises:
-        SpecError: F0618 there is no such part; F0721 the run forecasts nothing.
+        SpecError: F0618 there is no such part; F0634 the data has changed since; F0721 the run
+            forecasts nothing.
     """
     import numpy as np
 
@@ -162,6 +163,16 @@ def judged(trained: Trained) -> Fold:
     if not test.size:
         raise SpecError([diagnostic("F0618", f"the data of `{title}` has no test part",
                                     help="train it with one: `--set data.test=0.1`")])
+    known = trained.preprocessing.meaning.scales
+    if not all(np.shape(scale.mean) == np.shape(known[name].mean)
+               and np.allclose(scale.mean, known[name].mean, rtol=0, atol=1e-3 * scale.deviation)
+               and np.allclose(scale.deviation, known[name].deviation, rtol=1e-3)
+               for name, scale in dataset.scales.items()):
+        raise SpecError([diagnostic(
+            "F0634", f"the data of `{title}` is no longer what it was trained on",
+            notes=["its mean or its deviation is another one"],
+            help="train it again, or backtest its recipe: `flaxspec backtest "
+                 f"{title}/spec.yaml`")])
     methods = {MODEL: task.forecasts(trained, test),
                **{name: forecast[..., None] for name, forecast in task.simple(dataset).items()}}
     called = np.arange(test.size).astype(str) if test.names is None else test.names

@@ -315,6 +315,8 @@ def _check_same(sweep: Plan, folder: Path) -> None:
     except ValueError:
         before = {}
     now = json.loads(json.dumps(sweep.request))
+    if isinstance(before, dict) and before:
+        before.setdefault("goal", now["goal"])  # sweeps did not always say it
     differing = [key for key in now if before.get(key) != now[key]]
     if differing:
         raise SpecError([diagnostic(

@@ -15,7 +15,8 @@ from compiler.diagnostics import SpecError, diagnostic
 from runtime import backtesting
 from runtime.backtesting import MODEL, Fold
 from runtime.cli.terminal import bold, columns, say
-from runtime.folder import SPEC, finite, make_folder
+from runtime.finding import run_folder
+from runtime.folder import finite, make_folder
 from runtime.report.console import figure
 
 FOLDS = 3
@@ -41,7 +42,7 @@ def run(
     """
     from runtime.stopping import Stopped
 
-    if _is_run(reference):
+    if run_folder(reference) is not None:
         _refuse(reference, variant=variant, set=assignments, folds=folds, out=out)
         from runtime.saved import load
 
@@ -65,10 +66,6 @@ def run(
         return stopped.status
     _print(name, found, folder, json)
     return 0
-
-
-def _is_run(reference: str) -> bool:
-    return any((folder / SPEC).is_file() for folder in (Path(reference), Path("runs") / reference))
 
 
 def _refuse(reference: str, **options: Any) -> None:

@@ -64,6 +64,9 @@ class NumberWords(Paired):
                 "vocabulary": DIGIT_IDS, "target_vocabulary": WORD_IDS, **fields}
 
     def sizes(self) -> tuple[int | None, int | None]:
+        if (Characters() if self.reverse else Words(split_at="spaces")) != self.tokens or (
+                Words(split_at="spaces") if self.reverse else Characters()) != self.target_tokens:
+            return None, None  # what other tokens there are, only the numbers tell
         return (DIGITS, PLAIN + 1) if self.reverse else (LONGEST, DIGITS + 1)
 
     def load(self) -> Dataset:

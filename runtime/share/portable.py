@@ -2,7 +2,8 @@
 
 What it names on this machine is of no use on another, and nobody else's business: a path of data,
 or of weights to start from, becomes `data/NAME`, which a bundle does not hold; a tokeniser's file
-is taken along under such a path. Programs that keep track of runs (`train: {log: …}`) are left out.
+is taken along under such a path. Of a run that a task names, the name is left. Programs that keep
+track of runs (`train: {log: …}`) are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from compiler.source import Source
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data import member, tag_of
 from runtime.data.tokens import TOKENISER_PATHS
+from runtime.tasks import with_names
 
 FOLDER = "data"
 
@@ -53,6 +55,8 @@ def portable(program: Program) -> Portable:
         assert isinstance(train, Mapping)
         items["train"] = Mapping({k: v for k, v in train.items() if k != "log"}, train.span,
                                  train.key_spans)
+    if "task" in program.tree:
+        items["task"] = with_names(program.tree["task"])
     tree = Mapping(program.tree | items, program.tree.span, program.tree.key_spans)
     return replace(found, program=replace(program, tree=tree))
 

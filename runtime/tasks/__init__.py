@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Discriminator, Tag
 
 from compiler.diagnostics import Report
+from compiler.source import Source
 from compiler.tree import Mapping, Node, Scalar
 from runtime.data import with_path
 from runtime.section import word_of
@@ -48,16 +49,41 @@ def anchored_task(node: Node, directory: Path | None, report: Report) -> Node:
 
     A name without a slash is that of a run in `runs/`, and stays one.
     """
+    for keys, _ in _runs_named(node):
+        node = with_path(node, keys, directory, report)
+    return node
+
+
+def with_names(node: Node) -> Node:
+    """A `task` section that names runs as `runs/` does, and nobody's folders."""
+    for keys, value in _runs_named(node):
+        name = Path(str(value.value)).name
+        source = Source(f"task.{'.'.join(keys)}={name!r}", name)
+        node = _put(node, keys, Scalar(name, source.span(0, len(name)), name, True))
+    return node
+
+
+def _runs_named(node: Node) -> list[tuple[list[str], Scalar]]:
+    """Where a `task` section has paths, and these."""
     if not isinstance(node, Mapping) or len(node) != 1:
-        return node
+        return []
     (word, _), = node.items()
+    found = []
     for path in next((kind.paths for kind in _members() if kind.word == word), ()):
         keys = [word, *path.split(".")]
         value = _at(node, keys)
         if isinstance(value, Scalar) and isinstance(value.value, str) and (
                 "/" in value.value and not is_remote(value.value)):
-            node = with_path(node, keys, directory, report)
-    return node
+            found.append((keys, value))
+    return found
+
+
+def _put(node: Node, keys: Sequence[str], value: Node) -> Node:
+    """A node with another one behind `keys`."""
+    if not keys or not isinstance(node, Mapping):
+        return value
+    items = {**node, keys[0]: _put(node[keys[0]], keys[1:], value)}
+    return Mapping(items, node.span, node.key_spans)
 
 
 def _members() -> list[type[Task]]:

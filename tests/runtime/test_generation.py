@@ -13,6 +13,7 @@ from compiler.diagnostics import Report, SpecError
 from compiler.lower.build import build_model
 from compiler.lower.tensor import Tensor
 from compiler.source import Source
+from compiler.targets.canonical import canonical_text
 from runtime.batch import Batch
 from runtime.cli.sample import Order, Targets
 from runtime.cli.sample import run as sample
@@ -21,6 +22,7 @@ from runtime.frechet import frechet_distance
 from runtime.run import Prepared, prepare
 from runtime.sampling import Latent, Sampler, latent_of, spherical
 from runtime.saved import load
+from runtime.share.portable import portable
 from runtime.step import PureModel
 from runtime.tasks.image_generation import ImageGeneration
 
@@ -257,6 +259,13 @@ def test_the_run_that_judges_is_looked_for_where_the_recipe_lies(tmp_path: Path)
         judge = prepare(path, Report()).training.goal.own.classifier  # type: ignore[union-attr]
         found.append(judge.run)
     assert found == [str(tmp_path / "runs" / "critic"), "critic", str(tmp_path / "critic")]
+
+
+def test_a_packed_recipe_tells_a_judging_run_by_its_name_only(tmp_path: Path) -> None:
+    path = tmp_path / "digits.yaml"
+    path.write_text(RECIPE.replace("{every: 2}", "{every: 2, classifier: {run: runs/critic}}"))
+    text = canonical_text(portable(prepare(path, Report()).program).program)
+    assert "run: critic" in text and str(tmp_path) not in text
 
 
 @pytest.mark.slow

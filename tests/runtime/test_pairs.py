@@ -321,3 +321,12 @@ def test_no_tested_number_was_trained_on_and_all_fits_what_is_declared(reverse):
         assert array.shape[1] == it.fields()[field].length
         assert 0 <= array.min() and array.max() < it.fields()[field].vocabulary
     assert number_words.made(50, 3, reverse) == number_words.made(50, 3, reverse)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_numbers_in_other_tokens_have_lengths_of_their_own(reverse):
+    it = source(dataset="number_words", count=200, reverse=reverse,
+                **{"target_tokens" if reverse else "tokens": "characters"},
+                **{"target_vocabulary" if reverse else "vocabulary": None})
+    lengths = {field: it.load().train.arrays[field].shape[1] for field in ("source", "next")}
+    assert lengths["next" if reverse else "source"] > 20

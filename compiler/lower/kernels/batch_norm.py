@@ -130,7 +130,8 @@ def _origin(x: Array, mask: Array | None) -> Array:
     if mask is None:
         return x[:1].mean(dims)
     number = jnp.argmax(mask.sum(dims[1:], keepdims=True))
-    real, row = (lax.dynamic_slice_in_dim(a, number, 1) for a in (mask, x))
+    # Not a dynamic slice: for that a batch cut among devices would be gathered on each of them.
+    real, row = (jnp.take(a, number[None], 0, mode="clip") for a in (mask, x))
     places = math.prod(row.shape[:-1]) // real.size
     return jnp.where(real, row, 0).sum(dims) / jnp.maximum(real.sum() * places, 1)
 

@@ -26,7 +26,7 @@ Q = (1.0, 0.470132411, 0.0272458158, 0.000393861788, 1.28735201e-06)
 @jax.custom_jvp
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent, as exact as XLA's: within 3e-7 in float32."""
-    if x.dtype != jnp.float32 or x.size < FEWEST:
+    if not _shared(x):
         return jnp.tanh(x)
     return lax.platform_dependent(x, cpu=_quotient, default=jnp.tanh)
 
@@ -37,12 +37,17 @@ tanh.defjvps(lambda tangent, y, x: tangent * (1 - y * y))
 @jax.custom_jvp
 def sigmoid(x: Array) -> Array:
     """The logistic function, within 2e-7 in float32."""
-    if x.dtype != jnp.float32 or x.size < FEWEST:
+    if not _shared(x):
         return jax.nn.sigmoid(x)
     return lax.platform_dependent(x, cpu=_half_tanh, default=jax.nn.sigmoid)
 
 
 sigmoid.defjvps(lambda tangent, y, x: tangent * y * (1 - y))
+
+
+def _shared(x: Array) -> bool:
+    """Whether it pays; where an exported program leaves the batch open nobody knows."""
+    return x.dtype == jnp.float32 and isinstance(x.size, int) and x.size >= FEWEST
 
 
 def _half_tanh(x: Array) -> Array:

@@ -71,7 +71,7 @@ class SpecAugment(Change):
         import jax.numpy as jnp
 
         count, axes = len(array), tuple(range(1, array.ndim))
-        real = (jnp.arange(array.shape[1]) < lengths[:, None]).reshape(
+        real = (jnp.arange(array.shape[1]) < jnp.maximum(lengths, 1)[:, None]).reshape(
             count, -1, *(1,) * (array.ndim - 2))
         mean = array.mean(axis=axes, keepdims=True, where=jnp.broadcast_to(real, array.shape))
         plans = ((1, self.time_masks, self.time_width),
