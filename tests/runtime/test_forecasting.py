@@ -11,13 +11,17 @@ from pydantic import ValidationError
 
 from compiler.diagnostics import Report, SpecError
 from compiler.lower.tensor import Tensor
+from compiler.source import Source
 from compiler.types import TensorType
 from runtime.batch import Batch, Ratio, Rows
 from runtime.data.dataset import Meaning, Scale
 from runtime.data.sunspots import Sunspots
+from runtime.execution import Wish, execute
 from runtime.report.evidence.numbers import forecasts
 from runtime.report.evidence.seen import Seen
 from runtime.report.forecast import drawn
+from runtime.run import prepare
+from runtime.saved import load
 from runtime.tasks.forecast_scores import coverage, mase, naive_errors, pinball, smape
 from runtime.tasks.forecast_words import intervals
 from runtime.tasks.forecasting import Forecasting
@@ -176,6 +180,39 @@ def test_a_recursive_forecast_is_trained_on_one_step():
     measured = task.measure({"output": Tensor(jnp.ones((3, 1)), ("channels",))}, batch(
         future=np.array([[[1.0], [9.0]]] * 3)), training=True)
     assert float(measured["loss"].total) == 0
+
+
+STEPWISE = """\
+flaxspec: 1
+name: spots
+inputs: {past: {shape: [11, 1]}}
+model: [flatten, dense: 1]
+data: {dataset: sunspots, window: 11, horizon: 3}
+task: {forecasting: {strategy: recursive}}
+train: {epochs: 3, batch_size: 64, optimizer: {adam: 0.02}}
+"""
+
+
+@pytest.mark.slow
+def test_a_trained_model_goes_on_from_what_it_told(tmp_path):
+    execute(prepare(Source("spots.yaml", STEPWISE), Report()), tmp_path, "", (),
+            Wish(report=False))
+    trained = load(tmp_path)
+    test = trained.training.data.load().test
+    weights = {path.rpartition(".")[2]: np.asarray(w) for path, w in trained.params.items()}
+    seen = test.arrays["past"][..., 0]
+    for _ in range(3):
+        told = seen[:, -11:] @ weights["kernel"][:, 0] + weights["bias"]
+        seen = np.concatenate([seen, told[:, None]], axis=1)
+    assert isinstance(trained.task, Forecasting)
+    said = trained.task.forecasts(trained, test)[..., 0, 0]
+    np.testing.assert_allclose(said, seen[:, -3:], atol=1e-4)
+    # What evaluation scores is the same three steps, and so is what people are told.
+    error = (said - test.arrays["future"][..., 0]) * trained.preprocessing.meaning.scales[
+        "future"].deviation
+    assert trained.evaluate()[0]["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-4)
+    (column,) = trained.predictions(test)[0]["forecast"].values()
+    assert len(column) == 3
 
 
 def test_simple_forecasts_stand_beside_the_model():
