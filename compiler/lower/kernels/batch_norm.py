@@ -100,7 +100,7 @@ def _forward(x, scale, bias, mask, epsilon):
     origin = _origin(x, mask)
 
     # The mean stays in two parts: as one number it would lose those digits again.
-    centred = _kept(mask, _written(x - origin))
+    centred = _written(mask, x - origin)
     shift = centred.sum(dims) / divisor
     var = jnp.maximum(jnp.square(centred).sum(dims) / divisor - jnp.square(shift), 0)
     y = _kept(mask, (centred - shift) * (scale * lax.rsqrt(var + epsilon)) + bias)
@@ -140,13 +140,14 @@ def _kept(mask: Array | None, x: Array) -> Array:
     return x if mask is None else jnp.where(mask, x, 0)
 
 
-def _written(x: Array) -> Array:
-    """`x` as a tensor of its own, which XLA on a CPU does not compute again where it is read.
+def _written(mask: Array | None, x: Array) -> Array:
+    """Its real elements as a tensor of its own, which XLA on a CPU does not compute again.
 
-    The choice reads two tensors (see `relu.py`). With it the input can go when this is written:
-    else XLA keeps both until the backward pass.
+    A choice whose condition is as large as `x` reads two tensors (see `relu.py`), so the input can
+    go when this is written: else XLA keeps both until the backward pass. The condition is the mask.
     """
-    return jnp.where(jnp.isnan(x), jnp.nan, x)
+    always = (x == x) | (x != x)
+    return jnp.where(always if mask is None else mask & always, x, 0)
 
 
 def _total(mask: Array | None, x: Array) -> Array:
