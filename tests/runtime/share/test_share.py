@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from bundles import files, manifest, unpacked, zipped
 from compiler.diagnostics import Report, SpecError
 from compiler.parse import parse, read_source
 from runtime import saved
-from runtime.cli import main as cli
 from runtime.run import prepare
 from runtime.share.card import interval
 from runtime.share.opening import opened
@@ -32,67 +30,49 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLAXSPEC_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run `flaxspec` in an empty folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flaxspec", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return stop.value.code, out, err
-
-    return run
-
-
-def test_a_run_is_packed_pulled_and_says_what_it_said(run: Run, finished: Path) -> None:
-    status, out, _ = run("pack", finished, "--licence", "apache-2.0")
+def test_a_run_is_packed_pulled_and_says_what_it_said(flaxspec: Run, finished: Path) -> None:
+    status, out, _ = flaxspec("pack", finished, "--licence", "apache-2.0")
     assert status == 0 and "small.flaxspec.zip" in out and "licence     apache-2.0" in out
     sha256 = re.search(r"sha256 +([0-9a-f]{64})", out)[1]
-    assert run("pull", f"small.flaxspec.zip#sha256={sha256}", "-o", "mine")[0] == 0
+    assert flaxspec("pull", f"small.flaxspec.zip#sha256={sha256}", "-o", "mine")[0] == 0
     images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
     said = saved.load(finished).predict(images)
     assert saved.load("small.flaxspec.zip").predict(images) == said
     assert saved.load("mine").predict(images) == said
 
 
-def test_packing_twice_gives_the_same_bytes(run: Run, finished: Path) -> None:
-    run("pack", finished, "-o", "a.zip")
-    run("pack", finished, "-o", "b.zip")
-    run("pull", "a.zip", "-o", "mine")
-    run("pack", "mine", "-o", "c.zip")
+def test_packing_twice_gives_the_same_bytes(flaxspec: Run, finished: Path) -> None:
+    flaxspec("pack", finished, "-o", "a.zip")
+    flaxspec("pack", finished, "-o", "b.zip")
+    flaxspec("pull", "a.zip", "-o", "mine")
+    flaxspec("pack", "mine", "-o", "c.zip")
     a, b, c = (Path(name).read_bytes() for name in ("a.zip", "b.zip", "c.zip"))
     assert a == b == c
 
 
-def test_a_bundle_stands_for_its_spec(run: Run, finished: Path) -> None:
-    run("pack", finished)
-    assert run("check", "small.flaxspec.zip")[:2] == (0, "small.flaxspec.zip: no problems\n")
-    network = json.loads(run("hash", "small.flaxspec.zip", "--json")[1])["network"]
+def test_a_bundle_stands_for_its_spec(flaxspec: Run, finished: Path) -> None:
+    flaxspec("pack", finished)
+    assert flaxspec("check", "small.flaxspec.zip")[:2] == (0, "small.flaxspec.zip: no problems\n")
+    network = json.loads(flaxspec("hash", "small.flaxspec.zip", "--json")[1])["network"]
     told = opened("small.flaxspec.zip").manifest.about
     assert told["network"] == network and told["figures"]["parameters"] == 1810
-    assert "epochs: 3" in run("explain", "small.flaxspec.zip", "--stage", "resolved")[1]
+    assert "epochs: 3" in flaxspec("explain", "small.flaxspec.zip", "--stage", "resolved")[1]
     Path("mine.yaml").write_text(
         "flaxspec: 1\nname: mine\nextends: {bundle: small.flaxspec.zip}\ntrain: {epochs: 9}\n")
-    assert "epochs: 9" in run("explain", "mine.yaml", "--stage", "resolved")[1]
+    assert "epochs: 9" in flaxspec("explain", "mine.yaml", "--stage", "resolved")[1]
 
 
-def test_a_spec_elsewhere_names_no_bundle_above_it(run: Run, finished: Path) -> None:
-    run("pack", finished)
+def test_a_spec_elsewhere_names_no_bundle_above_it(flaxspec: Run, finished: Path) -> None:
+    flaxspec("pack", finished)
     Path("sub").mkdir()
     Path("sub/mine.yaml").write_text(
         "flaxspec: 1\nname: mine\nextends: {bundle: ../small.flaxspec.zip}\n")
-    status, _, err = run("check", "sub/mine.yaml")
+    status, _, err = flaxspec("check", "sub/mine.yaml")
     assert status == 2 and "error[F0234]" in err
 
 
-def test_the_card_tells_what_was_measured(run: Run, finished: Path) -> None:
-    run("pack", finished, "--data-licence", "mine")
+def test_the_card_tells_what_was_measured(flaxspec: Run, finished: Path) -> None:
+    flaxspec("pack", finished, "--data-licence", "mine")
     folder = opened("small.flaxspec.zip").folder
     card = (folder / "README.md").read_text(encoding="utf-8")
     score = json.loads((folder / "summary.json").read_text())["test"]["accuracy"]
@@ -157,31 +137,31 @@ def test_a_packed_spec_names_nothing_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_the_authors_own_text_goes_along_where_it_names_no_place(
-    run: Run, copied: Callable[..., Path],
+    flaxspec: Run, copied: Callable[..., Path],
 ) -> None:
     folder = copied()
-    run("pack", folder, "-o", "a.zip")
+    flaxspec("pack", folder, "-o", "a.zip")
     assert "written.yaml" in opened("a.zip").manifest.files
     written = folder / "written.yaml"
     written.write_text(written.read_text() + "# at /home/somebody\nfacts: {x: ~/secret}\n")
-    run("pack", folder, "-o", "b.zip")
+    flaxspec("pack", folder, "-o", "b.zip")
     assert "written.yaml" not in opened("b.zip").manifest.files
 
 
-def test_a_run_without_scores_is_not_packed(run: Run, copied: Callable[..., Path]) -> None:
+def test_a_run_without_scores_is_not_packed(flaxspec: Run, copied: Callable[..., Path]) -> None:
     folder = copied()
     (folder / "summary.json").unlink()
-    status, _, err = run("pack", folder)
+    status, _, err = flaxspec("pack", folder)
     assert status == 2 and "error[F0861]" in err
 
 
-def test_pack_and_pull_write_over_nothing(run: Run, finished: Path) -> None:
+def test_pack_and_pull_write_over_nothing(flaxspec: Run, finished: Path) -> None:
     Path("x.zip").write_text("precious")
-    assert "error[F0807]" in run("pack", finished, "-o", "x.zip")[2]
-    run("pack", finished)
+    assert "error[F0807]" in flaxspec("pack", finished, "-o", "x.zip")[2]
+    flaxspec("pack", finished)
     Path("small").mkdir()
     Path("small/file").write_text("precious")
-    assert "error[F0801]" in run("pull", "small.flaxspec.zip")[2]
+    assert "error[F0801]" in flaxspec("pull", "small.flaxspec.zip")[2]
     assert Path("x.zip").read_text() == Path("small/file").read_text() == "precious"
 
 
@@ -189,9 +169,9 @@ def test_pack_and_pull_write_over_nothing(run: Run, finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_recipe_is_reproduced_and_a_false_claim_is_told(run: Run, finished: Path) -> None:
-    run("pack", finished)
-    status, out, _ = run("reproduce", "small.flaxspec.zip", "--json")
+def test_a_recipe_is_reproduced_and_a_false_claim_is_told(flaxspec: Run, finished: Path) -> None:
+    flaxspec("pack", finished)
+    status, out, _ = flaxspec("reproduce", "small.flaxspec.zip", "--json")
     told = json.loads(out)
     assert status == 0 and told["weights_hold"] and told["recipe_holds"]
     folder = opened("small.flaxspec.zip").folder
@@ -200,7 +180,7 @@ def test_a_recipe_is_reproduced_and_a_false_claim_is_told(run: Run, finished: Pa
     about = opened("small.flaxspec.zip").manifest.about
     claim = about["score"] | {"figures": {"accuracy": 0.999}}
     boast = zipped(Path("boast.zip"), content, manifest(content, **{**about, "score": claim}))
-    status, out, _ = run("reproduce", boast)
+    status, out, _ = flaxspec("reproduce", boast)
     assert status == 1
     assert "they do not score as claimed" in out and "it does not lead there" in out
 
